@@ -1,0 +1,145 @@
+//! Where the memory goes: weights, caches, activations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{DecoderConfig, MixerKind, Readout, StackConfig};
+use crate::retention::KvRetention;
+
+/// Memory in bytes, in the terms that behave differently. Weights, activations and the global cache do not grow with
+/// depth; the per-step cache does, unless a retention policy shares slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryReport {
+    /// Parameters, each once.
+    pub weights: u64,
+    /// Caches outside the recurrence: prelude, coda, the shared keys and values of a cross-decoder.
+    pub global_kv: u64,
+    /// Caches of the core, all slots.
+    pub per_step_kv: u64,
+    /// The largest intermediate tensors of one forward call.
+    pub activations: u64,
+}
+
+impl MemoryReport {
+    /// All terms together.
+    pub fn total(&self) -> u64 {
+        self.weights + self.global_kv + self.per_step_kv + self.activations
+    }
+}
+
+/// What memory is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryQuery {
+    /// Tokens per sequence.
+    pub context: usize,
+    /// Sequences.
+    pub batch: usize,
+    /// Steps.
+    pub depth: usize,
+    /// Token rows computed at once.
+    pub chunk: usize,
+    /// Which slots are kept.
+    pub retention: KvRetention,
+    /// Bytes of one weight.
+    pub weight_bytes: usize,
+    /// Bytes of one cached element.
+    pub cache_bytes: usize,
+}
+
+/// Cache of one sequence in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheBytes {
+    /// Outside the recurrence.
+    pub global: u64,
+    /// Inside it, all slots.
+    pub per_step: u64,
+}
+
+impl CacheBytes {
+    /// Both together.
+    pub fn total(&self) -> u64 {
+        self.global + self.per_step
+    }
+}
+
+impl DecoderConfig {
+    /// Bytes of cache one sequence of `context` tokens needs after its prompt was read, at `depth` steps and
+    /// `element_bytes` per cached element. The matrix states of gated retention are always 4 bytes an element.
+    pub fn cache_bytes(
+        &self,
+        retention: KvRetention,
+        depth: usize,
+        context: usize,
+        element_bytes: usize,
+    ) -> CacheBytes {
+        let stack_bytes = |stack: &StackConfig| stack.n_layers as u64 * slot_bytes(stack, context, element_bytes);
+        let prelude = self.prelude.as_ref().map_or(0, stack_bytes);
+        let readout = match &self.readout {
+            Readout::Head | Readout::NormHead => 0,
+            Readout::Coda(stack) => stack_bytes(stack),
+            // One store, read by every cross layer.
+            Readout::CrossDecoder { layers, .. } => kv_bytes(layers, context, element_bytes),
+        };
+        CacheBytes { global: prelude + readout, per_step: retention.slots(depth) as u64 * stack_bytes(&self.core) }
+    }
+
+    /// Bytes by which the cache of one sequence grows with one more token, once windows are full.
+    pub fn cache_bytes_per_token(&self, retention: KvRetention, depth: usize, element_bytes: usize) -> u64 {
+        let far = self.largest_window() + 1;
+        let at = |context| self.cache_bytes(retention, depth, context, element_bytes).total();
+        at(far + 1) - at(far)
+    }
+
+    /// The memory a run needs. Activations are an estimate: the tensors alive at the widest point of a block or of the
+    /// readout, in 4-byte elements.
+    pub fn predict_memory(&self, query: &MemoryQuery) -> MemoryReport {
+        let cache = self.cache_bytes(query.retention, query.depth, query.context, query.cache_bytes);
+        let rows = query.chunk as u64;
+        let block = |stack: &StackConfig| {
+            let row = 4 * self.d_model + (3 * stack.d_ffn).max(4 * stack.d_query());
+            rows * row as u64 + 2 * rows * (stack.n_heads * query.context) as u64
+        };
+        let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];
+        let widest_block = stacks.into_iter().flatten().map(block).max().unwrap_or(0);
+        let logits = query.batch as u64 * self.vocab_size as u64;
+        MemoryReport {
+            weights: self.parameter_count() * query.weight_bytes as u64,
+            global_kv: cache.global * query.batch as u64,
+            per_step_kv: cache.per_step * query.batch as u64,
+            activations: 4 * widest_block.max(logits),
+        }
+    }
+
+    fn largest_window(&self) -> usize {
+        let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];
+        stacks.into_iter().flatten().filter_map(|stack| window(&stack.mixer)).max().unwrap_or(0)
+    }
+}
+
+/// The window of a mixer that has one: keys a query sees, itself included.
+fn window(mixer: &MixerKind) -> Option<usize> {
+    match mixer {
+        MixerKind::SlidingWindow { window } => Some(*window),
+        MixerKind::MemoryGated(attention) => Some(attention.context_window_size),
+        MixerKind::FullAttention | MixerKind::GatedRetention { .. } | MixerKind::SharedKv => None,
+    }
+}
+
+/// Bytes of one slot of one layer.
+fn slot_bytes(stack: &StackConfig, context: usize, element_bytes: usize) -> u64 {
+    match stack.mixer {
+        MixerKind::GatedRetention { .. } => 4 * (stack.n_heads * stack.head_dim * stack.head_dim) as u64,
+        MixerKind::SharedKv => 0,
+        // A window of W keys, the query's own among them, keeps W - 1 rows between tokens.
+        _ => {
+            let rows = window(&stack.mixer).map_or(context, |window| context.min(window - 1));
+            kv_bytes(stack, rows, element_bytes)
+        }
+    }
+}
+
+fn kv_bytes(stack: &StackConfig, rows: usize, element_bytes: usize) -> u64 {
+    2 * (stack.d_kv() * rows * element_bytes) as u64
+}
