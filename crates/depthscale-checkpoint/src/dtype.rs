@@ -1,0 +1,76 @@
+//! What a checkpoint says about a tensor before its data is read.
+
+use std::fmt;
+
+use safetensors::Dtype;
+
+/// The number format a tensor is stored in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoredDtype {
+    /// 32-bit IEEE 754 float.
+    F32,
+    /// 16-bit IEEE 754 float.
+    F16,
+    /// The upper half of a 32-bit float.
+    Bf16,
+    /// 64-bit signed integer.
+    I64,
+    /// 32-bit signed integer.
+    I32,
+    /// A format of the safetensors specification that this crate does not read, by its name there.
+    Other(&'static str),
+}
+
+impl fmt::Display for StoredDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::I64 => "I64",
+            Self::I32 => "I32",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+impl From<Dtype> for StoredDtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::BF16 => Self::Bf16,
+            Dtype::I64 => Self::I64,
+            Dtype::I32 => Self::I32,
+            Dtype::BOOL => Self::Other("BOOL"),
+            Dtype::F4 => Self::Other("F4"),
+            Dtype::F6_E2M3 => Self::Other("F6_E2M3"),
+            Dtype::F6_E3M2 => Self::Other("F6_E3M2"),
+            Dtype::U8 => Self::Other("U8"),
+            Dtype::I8 => Self::Other("I8"),
+            Dtype::F8_E5M2 => Self::Other("F8_E5M2"),
+            Dtype::F8_E4M3 => Self::Other("F8_E4M3"),
+            Dtype::F8_E8M0 => Self::Other("F8_E8M0"),
+            Dtype::F8_E4M3FNUZ => Self::Other("F8_E4M3FNUZ"),
+            Dtype::F8_E5M2FNUZ => Self::Other("F8_E5M2FNUZ"),
+            Dtype::I16 => Self::Other("I16"),
+            Dtype::U16 => Self::Other("U16"),
+            Dtype::U32 => Self::Other("U32"),
+            Dtype::C64 => Self::Other("C64"),
+            Dtype::F64 => Self::Other("F64"),
+            Dtype::U64 => Self::Other("U64"),
+            // The specification grows; a format newer than this list is still named as one that is not read.
+            _ => Self::Other("a newer format"),
+        }
+    }
+}
+
+/// Format and shape of a stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The stored number format.
+    pub dtype: StoredDtype,
+    /// The stored shape, outermost dimension first; empty for a single number.
+    pub shape: Vec<usize>,
+}

@@ -1,0 +1,276 @@
+//! Writing checkpoints.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+use crate::atomic::{PartialFile, failed, refuse_existing, sync_directory};
+use crate::header::{MAX_HEADER, PREFIX};
+use crate::index::Index;
+use crate::sharding::{divide, shard_name};
+use crate::{CheckpointError, INDEX_FILE, Overwrite, SINGLE_FILE};
+
+/// One tensor of a checkpoint to be written.
+#[derive(Debug, Clone)]
+pub struct TensorToWrite<'a> {
+    /// Its name, unique in the checkpoint.
+    pub name: String,
+    /// Its shape, outermost dimension first; empty for a single number.
+    pub shape: Vec<usize>,
+    /// Its values in row-major order, as many as the shape holds.
+    pub data: Cow<'a, [f32]>,
+}
+
+impl<'a> TensorToWrite<'a> {
+    /// A tensor of owned or borrowed data.
+    pub fn new(name: impl Into<String>, shape: impl Into<Vec<usize>>, data: impl Into<Cow<'a, [f32]>>) -> Self {
+        Self { name: name.into(), shape: shape.into(), data: data.into() }
+    }
+
+    fn n_bytes(&self) -> u64 {
+        size_of_val::<[f32]>(&self.data) as u64
+    }
+}
+
+/// Writes checkpoints of `f32` tensors into a model directory, bit for bit.
+///
+/// Everything is written under temporary names in the same directory and brought to disk before anything gets its
+/// real name, so an error such as a full disk leaves what was there before. Files of the same tensors are the same
+/// bytes. Missing directories are made.
+#[derive(Debug, Clone)]
+pub struct CheckpointWriter {
+    dir: PathBuf,
+    overwrite: Overwrite,
+}
+
+impl CheckpointWriter {
+    /// A writer into `dir`. `overwrite` decides about a checkpoint that is there already, in either layout.
+    pub fn new(dir: impl Into<PathBuf>, overwrite: Overwrite) -> Self {
+        Self { dir: dir.into(), overwrite }
+    }
+
+    /// Writes all tensors into `model.safetensors` and returns its path.
+    ///
+    /// With [`Overwrite::Yes`] the index of a sharded checkpoint in the directory is removed afterwards; its
+    /// shards stay.
+    ///
+    /// # Errors
+    ///
+    /// If there are no tensors, a name is repeated or reserved, data does not fill its shape, a checkpoint is there and
+    /// must stay, or the operating system refuses.
+    pub fn write_single(&self, tensors: &[TensorToWrite<'_>]) -> Result<PathBuf, CheckpointError> {
+        let (single, index) = (self.dir.join(SINGLE_FILE), self.dir.join(INDEX_FILE));
+        self.check(tensors)?;
+        refuse_existing(&single, self.overwrite)?;
+        refuse_existing(&index, self.overwrite)?;
+        self.make_directory()?;
+
+        write_file(&single, tensors)?.publish(self.overwrite)?;
+        sync_directory(&single)?;
+        // Readers prefer the single file, so the index has had no say since it was published.
+        self.remove_old(&index)?;
+        Ok(single)
+    }
+
+    /// Writes the tensors, in the order given, into shards of at most `max_shard_bytes` of data each (a larger tensor
+    /// has a shard of its own), and the index that names them. Returns the path of the index.
+    ///
+    /// With [`Overwrite::Yes`] the old index is removed before the first shard is replaced, and the new one comes last:
+    /// after a crash at any moment there is the old checkpoint, the new one, or one that does not open, never a
+    /// mixture. A `model.safetensors` in the directory is removed at the end, since readers would prefer it; old
+    /// shards of other names stay. Several files cannot be replaced in one step, so a checkpoint should not be opened
+    /// while a sharded one is written over it; one opened before is not affected.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_single`](Self::write_single).
+    pub fn write_sharded(
+        &self,
+        tensors: &[TensorToWrite<'_>],
+        max_shard_bytes: u64,
+    ) -> Result<PathBuf, CheckpointError> {
+        let (single, index) = (self.dir.join(SINGLE_FILE), self.dir.join(INDEX_FILE));
+        self.check(tensors)?;
+        let sizes: Vec<u64> = tensors.iter().map(TensorToWrite::n_bytes).collect();
+        let runs = divide(&sizes, max_shard_bytes);
+        let names: Vec<String> = (1..=runs.len()).map(|number| shard_name(number, runs.len())).collect();
+
+        refuse_existing(&single, self.overwrite)?;
+        refuse_existing(&index, self.overwrite)?;
+        for name in &names {
+            refuse_existing(&self.dir.join(name), self.overwrite)?;
+        }
+        self.make_directory()?;
+
+        let mut files = Vec::new();
+        let mut weight_map = BTreeMap::new();
+        for (run, name) in runs.into_iter().zip(&names) {
+            let tensors = &tensors[run];
+            weight_map.extend(tensors.iter().map(|t| (t.name.clone(), name.clone())));
+            files.push(write_file(&self.dir.join(name), tensors)?);
+        }
+        let contents = Index::new(weight_map, sizes.iter().sum());
+        let index_file = PartialFile::write(&index, |out| {
+            serde_json::to_writer_pretty(&mut *out, &contents)?;
+            out.write_all(b"\n")
+        })?;
+
+        // An index that named both old and new shards would be the mixture promised not to exist.
+        self.remove_old(&index)?;
+        let mut published = Published::default();
+        for (file, name) in files.into_iter().zip(&names) {
+            file.publish(self.overwrite)?;
+            if self.overwrite == Overwrite::No {
+                published.0.push(self.dir.join(name));
+            }
+        }
+        sync_directory(&index)?;
+        index_file.publish(self.overwrite)?;
+        published.0.clear();
+        sync_directory(&index)?;
+        self.remove_old(&single)?;
+        Ok(index)
+    }
+
+    fn check(&self, tensors: &[TensorToWrite<'_>]) -> Result<(), CheckpointError> {
+        if tensors.is_empty() {
+            return Err(CheckpointError::NothingToWrite { path: self.dir.clone() });
+        }
+        let mut names = BTreeSet::new();
+        for tensor in tensors {
+            if tensor.name == "__metadata__" {
+                return Err(CheckpointError::ReservedName { name: tensor.name.clone() });
+            }
+            if !names.insert(&tensor.name) {
+                return Err(CheckpointError::RepeatedName { name: tensor.name.clone() });
+            }
+            let n_values = tensor.shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim));
+            if n_values != Some(tensor.data.len()) {
+                return Err(CheckpointError::DataLength {
+                    name: tensor.name.clone(),
+                    shape: tensor.shape.clone(),
+                    n_values: tensor.data.len(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn make_directory(&self) -> Result<(), CheckpointError> {
+        fs::create_dir_all(&self.dir).map_err(failed(&self.dir, "make the directory"))
+    }
+
+    /// Removes a file of the checkpoint that is being replaced, if there is one.
+    fn remove_old(&self, path: &Path) -> Result<(), CheckpointError> {
+        if self.overwrite == Overwrite::No {
+            return Ok(());
+        }
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(path, "remove the replaced file")(e)),
+            Ok(()) => sync_directory(path),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// New files that are of no use without the rest; dropped with names in it, it removes them.
+#[derive(Default)]
+struct Published(Vec<PathBuf>);
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Writes checked tensors as one safetensors file that is to be published as `path`.
+fn write_file(path: &Path, tensors: &[TensorToWrite<'_>]) -> Result<PartialFile, CheckpointError> {
+    let mut sorted: Vec<&TensorToWrite<'_>> = tensors.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let header = header(path, &sorted)?;
+    PartialFile::write(path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        sorted.iter().try_for_each(|tensor| write_values(out, &tensor.data))
+    })
+}
+
+/// The JSON header for the data of `tensors` end to end, padded so that the data begins at a multiple of 8 bytes.
+fn header(path: &Path, tensors: &[&TensorToWrite<'_>]) -> Result<Vec<u8>, CheckpointError> {
+    let bad = |reason: String| CheckpointError::BadHeader { path: path.into(), reason };
+    let mut offset = 0;
+    let entries = tensors
+        .iter()
+        .map(|tensor| {
+            let start = offset;
+            offset += size_of_val::<[f32]>(&tensor.data);
+            let info = TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets: (start, offset) };
+            (tensor.name.clone(), info)
+        })
+        .collect();
+    // Libraries that load published models ask for this entry.
+    let about = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let metadata = Metadata::new(Some(about), entries).map_err(|e| bad(e.to_string()))?;
+    let mut json = serde_json::to_vec(&metadata).map_err(|e| bad(e.to_string()))?;
+    json.resize(json.len().next_multiple_of(PREFIX), b' ');
+    if json.len() as u64 > MAX_HEADER {
+        return Err(bad(format!("{} bytes of names and shapes, the limit is {MAX_HEADER}", json.len())));
+    }
+    Ok(json)
+}
+
+/// Writes values as little-endian bytes.
+fn write_values(out: &mut impl Write, values: &[f32]) -> io::Result<()> {
+    const BLOCK: usize = 4096;
+    let mut bytes = [0; BLOCK * size_of::<f32>()];
+    for block in values.chunks(BLOCK) {
+        let (chunks, _) = bytes.as_chunks_mut();
+        for (chunk, value) in chunks.iter_mut().zip(block) {
+            *chunk = value.to_le_bytes();
+        }
+        out.write_all(&bytes[..size_of_val(block)])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header;
+
+    #[test]
+    fn the_header_is_padded_and_sorted() {
+        let b = TensorToWrite::new("b", [1, 2], vec![1.0, 2.0]);
+        let a = TensorToWrite::new("a", [], vec![3.0]);
+        let json = super::header(Path::new("x"), &[&a, &b]).unwrap();
+        assert_eq!(json.len() % 8, 0);
+        assert_eq!(
+            String::from_utf8(json).unwrap().trim_end(),
+            r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1,2],"data_offsets":[4,12]}}"#
+        );
+    }
+
+    #[test]
+    fn values_longer_than_a_block_are_whole() {
+        let values: Vec<f32> = (0..10_000).map(|i| i as f32).collect();
+        let mut bytes = Vec::new();
+        write_values(&mut bytes, &values).unwrap();
+        assert_eq!(crate::convert::f32_from_f32(&bytes), values);
+    }
+
+    #[test]
+    fn written_files_pass_the_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let tensors = [TensorToWrite::new("empty", [0, 3], vec![])];
+        let path = CheckpointWriter::new(dir.path(), Overwrite::No).write_single(&tensors).unwrap();
+        let parsed = header::parse(&path, &fs::read(&path).unwrap()).unwrap();
+        assert_eq!(parsed.tensors[0].1.shape, [0, 3]);
+    }
+}
