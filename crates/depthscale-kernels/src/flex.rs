@@ -1,0 +1,52 @@
+//! Recognising burn-flex's tensors behind a generic backend.
+
+use std::any::Any;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Tensor, TensorPrimitive};
+use burn_flex::FlexTensor;
+
+/// The tensor as flex's own, if it is one and holds f32; else the tensor unchanged.
+pub(crate) fn take<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<FlexTensor, Tensor<B, D>> {
+    if !is_flex::<B>() || tensor.dtype() != DType::F32 {
+        return Err(tensor);
+    }
+    match tensor.into_primitive() {
+        TensorPrimitive::Float(primitive) => match cast::<_, FlexTensor>(primitive) {
+            Ok(flex) => Ok(flex),
+            Err(primitive) => Err(Tensor::from_primitive(TensorPrimitive::Float(primitive))),
+        },
+        quantized => Err(Tensor::from_primitive(quantized)),
+    }
+}
+
+/// The way back for a backend for which [`take`] succeeded.
+///
+/// # Panics
+/// If the backend's tensors are not flex's.
+pub(crate) fn give<B: Backend, const D: usize>(tensor: FlexTensor) -> Tensor<B, D> {
+    match cast::<_, B::FloatTensorPrimitive>(tensor) {
+        Ok(primitive) => Tensor::from_primitive(TensorPrimitive::Float(primitive)),
+        Err(_) => unreachable!("only called for backends whose tensors are flex's"),
+    }
+}
+
+/// Whether the backend's float tensors are flex's.
+pub(crate) fn is_flex<B: Backend>() -> bool {
+    std::any::TypeId::of::<B::FloatTensorPrimitive>() == std::any::TypeId::of::<FlexTensor>()
+}
+
+/// Moves a value from one type to the same type under another name.
+fn cast<From: 'static, To: 'static>(value: From) -> Result<To, From> {
+    let mut slot = Some(value);
+    match (&mut slot as &mut dyn Any).downcast_mut::<Option<To>>() {
+        Some(same) => match same.take() {
+            Some(value) => Ok(value),
+            None => unreachable!("the slot was filled above"),
+        },
+        None => match slot {
+            Some(value) => Err(value),
+            None => unreachable!("the slot was filled above"),
+        },
+    }
+}

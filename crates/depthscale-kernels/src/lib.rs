@@ -1,0 +1,21 @@
+//! The few operations that decide speed, as functions over any burn [`Backend`](burn::tensor::backend::Backend).
+//!
+//! Each operation is written once in plain burn operations. Where the backend's tensor turns out to be burn-flex's, which
+//! a checked downcast of the primitive tells, it takes a path of its own that works on the memory directly; every other
+//! backend, autodiff among them, takes the plain one. Callers see nothing of it.
+//!
+//! | operation | why the plain path is not enough on flex |
+//! |---|---|
+//! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
+//! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
+//! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
+
+mod cache;
+#[cfg(feature = "flex")]
+mod flex;
+mod rotary;
+mod softmax;
+
+pub use cache::write_rows;
+pub use rotary::rotate;
+pub use softmax::{Visible, softmax_visible};
