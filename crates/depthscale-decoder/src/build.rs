@@ -1,0 +1,127 @@
+//! Where parameters come from when a decoder is built.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Param, ParamId};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use depthscale_types::{DecoderConfig, ParameterRole, ParameterSpec};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::error::{DecoderError, Result};
+use crate::layers::{Linear, RmsNorm};
+
+/// A source of parameter values.
+pub trait ParameterSource {
+    /// The values of a parameter in row-major order.
+    ///
+    /// # Errors
+    /// If the source does not have it in this shape.
+    fn values(&mut self, parameter: &ParameterSpec) -> Result<Vec<f32>>;
+}
+
+/// The parameters of a decoder being built: hands out tensors by their names inside the decoder.
+pub struct Parameters<'a, B: Backend> {
+    specs: BTreeMap<String, ParameterSpec>,
+    source: &'a mut dyn ParameterSource,
+    norm_eps: f64,
+    device: B::Device,
+}
+
+impl<'a, B: Backend> Parameters<'a, B> {
+    pub(crate) fn new(config: &DecoderConfig, source: &'a mut dyn ParameterSource, device: &B::Device) -> Self {
+        let specs = config.parameters().into_iter().map(|spec| (spec.path.clone(), spec)).collect();
+        Self { specs, source, norm_eps: config.norm_eps, device: device.clone() }
+    }
+
+    /// A parameter named in [`DecoderConfig::parameters`]. Its id follows from its name, so that it is the same in every
+    /// build.
+    ///
+    /// # Errors
+    /// If the source does not have it, or it holds a value that is not finite.
+    ///
+    /// # Panics
+    /// If the config implies no parameter of that name and rank.
+    pub fn param<const D: usize>(&mut self, path: &str) -> Result<Param<Tensor<B, D>>> {
+        let Some(spec) = self.specs.get(path) else { panic!("the config implies no parameter {path}") };
+        assert_eq!(spec.shape.len(), D, "rank of {path}");
+        let values = self.source.values(spec)?;
+        if let Some(index) = depthscale_checkpoint::first_non_finite(&values) {
+            return Err(DecoderError::NonFiniteWeight { tensor: path.into(), index, value: values[index] });
+        }
+        let tensor = Tensor::from_data(TensorData::new(values, spec.shape.clone()), &self.device);
+        Ok(Param::initialized(param_id(path), tensor.require_grad()))
+    }
+
+    /// A linear map of that name.
+    ///
+    /// # Errors
+    /// As [`Self::param`].
+    pub fn linear(&mut self, path: &str) -> Result<Linear<B>> {
+        self.param(path).map(Linear::from_param)
+    }
+
+    /// A norm of that name.
+    ///
+    /// # Errors
+    /// As [`Self::param`].
+    pub fn norm(&mut self, path: &str) -> Result<RmsNorm<B>> {
+        let weight = self.param(path)?;
+        Ok(RmsNorm::from_param(weight, self.norm_eps))
+    }
+
+    /// The config's epsilon of norms.
+    pub fn norm_eps(&self) -> f64 {
+        self.norm_eps
+    }
+
+    /// The device the tensors are made on.
+    pub fn device(&self) -> &B::Device {
+        &self.device
+    }
+}
+
+/// Random parameters from a seed: normal draws of deviation `1 / sqrt(in)` for matrices, those added to the stream
+/// divided by the root of twice the number of blocks a token passes, ones for norms, zeros for biases. The values depend
+/// on the seed and the parameter's name only, not on the backend.
+#[derive(Debug, Clone)]
+pub struct RandomParameters {
+    seed: u64,
+    branch_scale: f64,
+}
+
+impl RandomParameters {
+    /// Draws for a config.
+    pub fn new(config: &DecoderConfig, seed: u64) -> Self {
+        let outside = config.prelude.iter().chain(config.readout_stack()).map(|stack| stack.n_layers).sum::<usize>();
+        let blocks = outside + config.core.n_layers * config.depth;
+        Self { seed, branch_scale: (2.0 * blocks as f64).sqrt().recip() }
+    }
+}
+
+impl ParameterSource for RandomParameters {
+    fn values(&mut self, parameter: &ParameterSpec) -> Result<Vec<f32>> {
+        let n = parameter.count() as usize;
+        let fan_in = *parameter.shape.last().unwrap_or(&1) as f64;
+        let std = match parameter.role {
+            ParameterRole::NormWeight => return Ok(vec![1.0; n]),
+            ParameterRole::Bias => return Ok(vec![0.0; n]),
+            ParameterRole::Embedding | ParameterRole::Linear => fan_in.sqrt().recip(),
+            ParameterRole::BranchOutput => fan_in.sqrt().recip() * self.branch_scale,
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ name_hash(&parameter.path));
+        Ok((0..n).map(|_| (std * Distribution::<f64>::sample(&StandardNormal, &mut rng)) as f32).collect())
+    }
+}
+
+/// The id of a parameter by its name inside the decoder.
+pub(crate) fn param_id(path: &str) -> ParamId {
+    ParamId::from(name_hash(path))
+}
+
+/// FNV-1a, so that every parameter has a stream of its own that no release of the standard library changes.
+fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,122 @@
+//! A slot that keeps the last tokens of a window.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use depthscale_kernels::write_rows;
+
+use super::KvRows;
+
+/// A ring of the last `window - 1` tokens: with its own key, that is all a query of the next token sees. Position `p`
+/// lies at row `p % (window - 1)`; keys carry their positions, so that their order does not matter.
+#[derive(Debug, Clone)]
+pub(crate) struct WindowSlot<B: Backend> {
+    rows: usize,
+    /// Tokens taken in so far.
+    len: usize,
+    ring: Option<Ring<B>>,
+}
+
+#[derive(Debug, Clone)]
+struct Ring<B: Backend> {
+    /// `[kv_heads, rows, head_dim]`.
+    keys: Tensor<B, 3>,
+    /// `[kv_heads, rows, head_dim]`.
+    values: Tensor<B, 3>,
+}
+
+impl<B: Backend> WindowSlot<B> {
+    pub(super) fn new(window: usize) -> Self {
+        Self { rows: window - 1, len: 0, ring: None }
+    }
+
+    /// Keys a query sees, itself included.
+    pub(crate) fn window(&self) -> usize {
+        self.rows + 1
+    }
+
+    /// Keys and values of the tokens kept, `[kv_heads, kept, head_dim]` each; `None` where there are none. In order of
+    /// position if `ordered`, which costs a copy once the ring has gone round.
+    pub(crate) fn past(&self, ordered: bool) -> Option<(Tensor<B, 3>, Tensor<B, 3>)> {
+        let ring = self.ring.as_ref()?;
+        let kept = self.len.min(self.rows);
+        let oldest = if self.len > self.rows { self.len % self.rows } else { 0 };
+        let view = |tensor: &Tensor<B, 3>| {
+            let [heads, _, head_dim] = tensor.dims();
+            let part = |rows: std::ops::Range<usize>| tensor.clone().slice([0..heads, rows, 0..head_dim]);
+            match (ordered, oldest) {
+                (false, _) | (true, 0) => part(0..kept),
+                (true, oldest) => Tensor::cat(vec![part(oldest..kept), part(0..oldest)], 1),
+            }
+        };
+        Some((view(&ring.keys), view(&ring.values)))
+    }
+
+    /// Takes in a chunk whose first token is at position `start`, which is the number of tokens taken in so far.
+    pub(super) fn commit(&mut self, start: usize, chunk: &KvRows<B>) {
+        debug_assert_eq!(start, self.len, "chunks follow one another");
+        let n = chunk.rows();
+        self.len += n;
+        if self.rows == 0 {
+            return;
+        }
+        let [heads, _, head_dim] = chunk.keys.dims();
+        let mut ring = self.ring.take().unwrap_or_else(|| {
+            let empty = || Tensor::zeros([heads, self.rows, head_dim], &chunk.keys.device());
+            Ring { keys: empty(), values: empty() }
+        });
+        // Only the last rows of a chunk longer than the ring survive; they wrap around at most once.
+        let first = n.saturating_sub(self.rows);
+        let at = (start + first) % self.rows;
+        let before_wrap = (self.rows - at).min(n - first);
+        for (rows, to) in [(first..first + before_wrap, at), (first + before_wrap..n, 0)] {
+            if rows.is_empty() {
+                continue;
+            }
+            let part = |tensor: &Tensor<B, 3>| tensor.clone().slice([0..heads, rows.clone(), 0..head_dim]);
+            ring.keys = write_rows(ring.keys, to, part(&chunk.keys));
+            ring.values = write_rows(ring.values, to, part(&chunk.values));
+        }
+        self.ring = Some(ring);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    type B = burn_flex::Flex;
+
+    fn rows(positions: std::ops::Range<usize>) -> KvRows<B> {
+        let n = positions.len();
+        let values = positions.map(|i| i as f32).collect::<Vec<_>>();
+        let keys = Tensor::from_data(TensorData::new(values, [1, n, 1]), &Default::default());
+        KvRows { values: keys.clone(), keys, log_decay: None }
+    }
+
+    #[test]
+    fn keeps_the_last_rows_whatever_the_chunks() {
+        for chunks in [vec![1; 11], vec![2, 3, 5, 1], vec![11], vec![7, 4], vec![3, 8]] {
+            let mut slot = WindowSlot::<B>::new(5);
+            let mut start = 0;
+            for n in chunks {
+                slot.commit(start, &rows(start..start + n));
+                start += n;
+                let expected = (start.saturating_sub(4)..start).map(|i| i as f32).collect::<Vec<_>>();
+                let (keys, _) = slot.past(true).expect("not empty");
+                assert_eq!(keys.into_data().to_vec::<f32>().expect("f32"), expected);
+                let (keys, _) = slot.past(false).expect("not empty");
+                let mut any_order = keys.into_data().to_vec::<f32>().expect("f32");
+                any_order.sort_by(f32::total_cmp);
+                assert_eq!(any_order, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_of_one_keeps_nothing() {
+        let mut slot = WindowSlot::<B>::new(1);
+        slot.commit(0, &rows(0..3));
+        assert!(slot.past(true).is_none());
+    }
+}

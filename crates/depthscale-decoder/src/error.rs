@@ -1,0 +1,141 @@
+//! What can go wrong between a checkpoint and its tokens.
+
+use std::path::PathBuf;
+
+use depthscale_checkpoint::CheckpointError;
+
+/// Result of this crate.
+pub type Result<T, E = DecoderError> = std::result::Result<T, E>;
+
+/// What can go wrong between a checkpoint and its tokens.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecoderError {
+    /// A config, policy or parameter holds a value that is not allowed.
+    #[error(transparent)]
+    Invalid(#[from] depthscale_types::Error),
+    /// The checkpoint could not be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A config.json that is not what its family writes.
+    #[error("{path}: {message}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A config.json of an architecture this crate does not know.
+    #[error("{path}: model_type {found:?} is not a known family; known are {known}", path = path.display())]
+    UnknownFamily {
+        /// The file.
+        path: PathBuf,
+        /// Its `model_type`.
+        found: String,
+        /// The families that are known.
+        known: String,
+    },
+    /// A config.json that asks for something that is not implemented, and would be computed wrongly if ignored.
+    #[error("{path}: {key} is {value}, which is not implemented: {why}", path = path.display())]
+    NotImplemented {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is implemented.
+        why: String,
+    },
+    /// Tensors in the checkpoint that the model does not use.
+    #[error("{path}: tensors that this model does not use: {names}", path = path.display())]
+    UnusedTensors {
+        /// The model directory.
+        path: PathBuf,
+        /// Their names.
+        names: String,
+    },
+    /// A decoder to be saved in the layout of another.
+    #[error("the decoder was built from another config than that of {path}", path = path.display())]
+    ForeignConfig {
+        /// The model directory whose layout was to be used.
+        path: PathBuf,
+    },
+    /// A weight that is not a finite number.
+    #[error("tensor {tensor}: element {index} is {value}, not a finite number")]
+    NonFiniteWeight {
+        /// The tensor, by its name in the file or in the decoder.
+        tensor: String,
+        /// Index of the first such element.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// The hidden state stopped being finite.
+    #[error("the hidden state is not finite from step {step} on: the weights or the injected state overflow")]
+    NonFiniteState {
+        /// The first step whose state is not finite; 0 is the initial state.
+        step: usize,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token id {token} at position {position} is outside the vocabulary of {vocab_size}")]
+    TokenOutOfRange {
+        /// The id.
+        token: u32,
+        /// Its position in the sequence.
+        position: usize,
+        /// Number of ids.
+        vocab_size: usize,
+    },
+    /// A prompt without tokens.
+    #[error("the prompt is empty: at least one token is needed to predict the next")]
+    EmptyPrompt,
+    /// More positions than the model was made for.
+    #[error("{needed} positions are needed, but the model has {limit}")]
+    PositionLimit {
+        /// Positions asked for.
+        needed: usize,
+        /// Positions there are.
+        limit: usize,
+    },
+    /// More tokens than the cache was opened for.
+    #[error("{needed} tokens do not fit the cache's capacity of {capacity}")]
+    CacheFull {
+        /// Tokens asked for.
+        needed: usize,
+        /// Tokens it was opened for.
+        capacity: usize,
+    },
+    /// A cache made for another decoder.
+    #[error("the sequence's cache was made for another decoder: {message}")]
+    ForeignCache {
+        /// What differs.
+        message: String,
+    },
+    /// A criterion that needs what the model does not have.
+    #[error("exit criterion {criterion} needs {needs}, which this model does not have")]
+    CriterionNotApplicable {
+        /// The criterion.
+        criterion: String,
+        /// What it needs.
+        needs: &'static str,
+    },
+    /// An expected file that cannot be compared with.
+    #[error("{path}: {message}", path = path.display())]
+    Expected {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A tensor given by the caller whose shape does not fit.
+    #[error("{what} has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// What was given.
+        what: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape needed.
+        expected: Vec<usize>,
+    },
+}

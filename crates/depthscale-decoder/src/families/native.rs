@@ -1,0 +1,33 @@
+//! Decoders of no published family: their config.json holds the [`DecoderConfig`] itself, and tensors carry the
+//! decoder's own names.
+
+use depthscale_types::{DecoderConfig, ExitPolicy, Family, ParameterSpec};
+use serde_json::{Value, json};
+
+use super::{Location, Published, PublishedConfig};
+use crate::error::Result;
+
+pub(super) const MODEL_TYPE: &str = "depthscale";
+
+/// The key under which the config stands.
+const DECODER: &str = "decoder";
+
+pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
+    let Some(decoder) = published.value(DECODER) else {
+        return Err(published.error(format!("{DECODER} is missing, expected the decoder's config")));
+    };
+    let config: DecoderConfig =
+        serde_json::from_value(decoder).map_err(|error| published.error(format!("{DECODER}: {error}")))?;
+    if config.family != Family::Native {
+        return Err(published.error(format!("{DECODER}.family is {}, expected native", config.family)));
+    }
+    Ok(Published { config, exit: ExitPolicy::default() })
+}
+
+pub(super) fn config_json(config: &DecoderConfig) -> Value {
+    json!({ "model_type": MODEL_TYPE, DECODER: config })
+}
+
+pub(super) fn locate(spec: &ParameterSpec) -> Location {
+    Location::whole(spec.path.clone(), spec)
+}

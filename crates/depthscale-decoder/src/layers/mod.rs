@@ -1,0 +1,13 @@
+//! The parts of a block that look at one token at a time.
+
+mod feed_forward;
+mod linear;
+mod norm;
+mod rotary;
+
+pub use feed_forward::FeedForward;
+pub use linear::Linear;
+pub(crate) use linear::multiply;
+pub use norm::RmsNorm;
+pub(crate) use norm::normalise;
+pub use rotary::{Rotary, RotaryAngles};

@@ -1,0 +1,307 @@
+//! What a block sees beside its rows.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::log_sigmoid;
+use burn::tensor::backend::Backend;
+use depthscale_kernels::softmax_visible;
+use depthscale_types::StackConfig;
+
+use super::rows::{RowSet, Segment};
+use crate::cache::{KvRows, Place, SequenceCache, Slot};
+use crate::layers::RotaryAngles;
+
+/// What a block sees beside its rows: where it stands, the positions of the rows, the caches of their sequences, and the
+/// states after earlier steps.
+///
+/// Rows are `[rows, width]` tensors. The rows of one sequence lie next to one another in order of position; sequences of
+/// different lengths share a call without padding, and tokens that have exited are not among the rows any more.
+pub struct BlockContext<'a, 'c, B: Backend> {
+    pub(crate) place: Place,
+    pub(crate) layer: usize,
+    pub(crate) rows: &'a RowSet<B>,
+    pub(crate) caches: &'a mut [&'c mut SequenceCache<B>],
+    pub(crate) angles: Option<&'a RotaryAngles<B>>,
+    pub(crate) memory: &'a [Tensor<B, 2>],
+}
+
+/// Numbers and width of attention heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadShape {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key/value heads; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+}
+
+impl HeadShape {
+    /// The heads of a stack.
+    pub fn of(stack: &StackConfig) -> Self {
+        Self { n_heads: stack.n_heads, n_kv_heads: stack.n_kv_heads, head_dim: stack.head_dim }
+    }
+
+    /// `1 / sqrt(head_dim)`, the usual factor on attention scores.
+    pub fn scale(&self) -> f64 {
+        (self.head_dim as f64).sqrt().recip()
+    }
+
+    /// `[rows, kv_heads * head_dim]` as `[kv_heads, rows, head_dim]`.
+    pub(crate) fn split_kv<B: Backend>(&self, x: Tensor<B, 2>) -> Tensor<B, 3> {
+        let rows = x.dims()[0];
+        x.reshape([rows, self.n_kv_heads, self.head_dim]).swap_dims(0, 1)
+    }
+
+    /// `[rows, heads * head_dim]` as `[kv_heads, group * rows, head_dim]`: the queries that share a key head together.
+    fn split_queries<B: Backend>(&self, x: Tensor<B, 2>) -> Tensor<B, 3> {
+        let rows = x.dims()[0];
+        let group = self.n_heads / self.n_kv_heads;
+        if rows == 1 || group == 1 {
+            // Nothing to interleave: heads (and groups) follow one another as they lie.
+            let x = x.reshape([rows, self.n_heads, self.head_dim]);
+            return match rows {
+                1 => x.reshape([self.n_kv_heads, group, self.head_dim]),
+                _ => x.swap_dims(0, 1),
+            };
+        }
+        x.reshape([rows, self.n_kv_heads, group, self.head_dim]).permute([1, 2, 0, 3]).reshape([
+            self.n_kv_heads,
+            group * rows,
+            self.head_dim,
+        ])
+    }
+
+    /// The way back of [`Self::split_queries`].
+    fn join_queries<B: Backend>(&self, x: Tensor<B, 3>, rows: usize) -> Tensor<B, 2> {
+        let group = self.n_heads / self.n_kv_heads;
+        x.reshape([self.n_kv_heads, group, rows, self.head_dim])
+            .permute([2, 0, 1, 3])
+            .reshape([rows, self.n_heads * self.head_dim])
+    }
+}
+
+impl<B: Backend> BlockContext<'_, '_, B> {
+    /// Where in the decoder the block stands.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The step, counted from 1; 0 outside the recurrence.
+    pub fn step(&self) -> usize {
+        match self.place {
+            Place::Core { step } => step,
+            Place::Prelude | Place::Readout => 0,
+        }
+    }
+
+    /// The block's index in its stack.
+    pub fn layer(&self) -> usize {
+        self.layer
+    }
+
+    /// The position of each row in its sequence.
+    pub fn positions(&self) -> Vec<usize> {
+        self.rows.positions()
+    }
+
+    /// The rows of each sequence, as ranges of row indices.
+    pub fn sequences(&self) -> Vec<std::ops::Range<usize>> {
+        self.rows.ranges().collect()
+    }
+
+    /// The states of these rows after earlier steps, oldest first, `[rows, d_model]` each; as many as the block's
+    /// [`memory`](crate::RecurrentBlock::memory) asks to be kept.
+    pub fn memory(&self) -> &[Tensor<B, 2>] {
+        self.memory
+    }
+
+    /// Applies the stack's rotary positions to the heads of every row; nothing where the stack has none.
+    ///
+    /// # Shapes
+    /// - x: `[rows, heads * head_dim]`
+    pub fn rotate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        match self.angles {
+            Some(angles) => angles.rotate(x),
+            None => x,
+        }
+    }
+
+    /// Causal softmax attention of every row over its own sequence: the keys and values are taken into the block's slot
+    /// and the queries see it, up to themselves. The block must have declared a growing or window slot.
+    ///
+    /// # Shapes
+    /// - queries: `[rows, n_heads * head_dim]`
+    /// - keys, values: `[rows, n_kv_heads * head_dim]`
+    /// - output: `[rows, n_heads * head_dim]`
+    ///
+    /// # Panics
+    /// If the block declared another kind of slot.
+    pub fn attend(
+        &mut self,
+        queries: Tensor<B, 2>,
+        keys: Tensor<B, 2>,
+        values: Tensor<B, 2>,
+        heads: HeadShape,
+    ) -> Tensor<B, 2> {
+        let queries = queries * heads.scale();
+        let (place, layer) = (self.place, self.layer);
+        self.for_each_sequence([queries, keys, values], |cache, segment, [queries, keys, values]| {
+            let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
+            let chunk = cache.write(place, layer, own, segment.order.as_ref());
+            let queries = heads.split_queries(queries);
+            let mixed = match cache.slot(place, layer) {
+                Slot::Growing(slot) => {
+                    let (keys, values) = slot.view(segment.start + segment.chunk);
+                    let scores = queries.matmul(keys.swap_dims(1, 2));
+                    softmax_visible(scores, &segment.visible(None, 0)).matmul(values)
+                }
+                Slot::Window(slot) => {
+                    // One query sees all that is kept and itself, in any order.
+                    let past = slot.past(segment.chunk > 1);
+                    attend_window(queries, past, chunk, segment, slot.window())
+                }
+                Slot::None | Slot::Retention(_) => panic!("the block declared no slot for keys and values"),
+            };
+            heads.join_queries(mixed, segment.len())
+        })
+    }
+
+    /// Softmax attention of every row over the shared keys and values of its sequence, up to its own position.
+    ///
+    /// # Shapes
+    /// - queries, output: `[rows, n_heads * head_dim]`
+    pub(crate) fn attend_shared(&mut self, queries: Tensor<B, 2>, heads: HeadShape) -> Tensor<B, 2> {
+        let queries = queries * heads.scale();
+        self.for_each_sequence([queries], |cache, segment, [queries]| {
+            let Slot::Growing(slot) = cache.slot(Place::Readout, 0) else {
+                panic!("the cross-decoder's shared keys and values are a growing slot")
+            };
+            let (keys, values) = slot.view(segment.start + segment.chunk);
+            let scores = heads.split_queries(queries).matmul(keys.swap_dims(1, 2));
+            let mixed = softmax_visible(scores, &segment.visible(None, 0)).matmul(values);
+            heads.join_queries(mixed, segment.len())
+        })
+    }
+
+    /// Keeps the shared keys and values of every row.
+    ///
+    /// # Shapes
+    /// - keys, values: `[rows, n_kv_heads * head_dim]`
+    pub(crate) fn write_shared(&mut self, keys: Tensor<B, 2>, values: Tensor<B, 2>, heads: HeadShape) {
+        for (rows, segment) in self.rows.ranges().zip(&self.rows.segments) {
+            let part = |x: &Tensor<B, 2>| {
+                heads.split_kv(x.clone().slice([rows.clone(), 0..heads.n_kv_heads * heads.head_dim]))
+            };
+            let own = KvRows { keys: part(&keys), values: part(&values), log_decay: None };
+            self.caches[segment.sequence].write(Place::Readout, 0, own, None);
+        }
+    }
+
+    /// Gated retention of every row over its own sequence (arXiv 2405.05254): with the matrix state
+    /// `S_n = gamma_n S_{n-1} + k_n^T v_n`, the output of a row is `q_n S_n`. The block must have declared a retention
+    /// slot.
+    ///
+    /// # Shapes
+    /// - queries, keys, values: `[rows, heads * head_dim]`
+    /// - gate: `[rows, heads]`, of which `log gamma = logsigmoid(gate) / temperature`
+    /// - output: `[rows, heads * head_dim]`
+    pub(crate) fn retain(
+        &mut self,
+        [queries, keys, values]: [Tensor<B, 2>; 3],
+        gate: Tensor<B, 2>,
+        temperature: f64,
+        heads: HeadShape,
+    ) -> Tensor<B, 2> {
+        let log_decay = log_sigmoid(gate) / temperature;
+        let (place, layer) = (self.place, self.layer);
+        self.for_each_sequence(
+            [queries, keys, values, log_decay],
+            |cache, segment, [queries, keys, values, log_decay]| {
+                let own = KvRows {
+                    keys: heads.split_kv(keys),
+                    values: heads.split_kv(values),
+                    log_decay: Some(log_decay.transpose()),
+                };
+                let chunk = cache.write(place, layer, own, segment.order.as_ref());
+                let Slot::Retention(slot) = cache.slot(place, layer) else {
+                    panic!("the block declared no retention slot")
+                };
+                let mixed = retain_chunk(heads.split_queries(queries), slot.state.clone(), chunk, segment);
+                heads.join_queries(mixed, segment.len())
+            },
+        )
+    }
+
+    /// Applies `each` to the rows of every sequence and puts the results together again.
+    fn for_each_sequence<const N: usize>(
+        &mut self,
+        inputs: [Tensor<B, 2>; N],
+        mut each: impl FnMut(&mut SequenceCache<B>, &Segment<B>, [Tensor<B, 2>; N]) -> Tensor<B, 2>,
+    ) -> Tensor<B, 2> {
+        if let [segment] = self.rows.segments.as_slice() {
+            return each(self.caches[segment.sequence], segment, inputs);
+        }
+        let part = |rows: &std::ops::Range<usize>| {
+            inputs.each_ref().map(|x| {
+                let width = x.dims()[1];
+                x.clone().slice([rows.clone(), 0..width])
+            })
+        };
+        let mut outputs = Vec::with_capacity(self.rows.segments.len());
+        for (rows, segment) in self.rows.ranges().zip(&self.rows.segments) {
+            outputs.push(each(self.caches[segment.sequence], segment, part(&rows)));
+        }
+        Tensor::cat(outputs, 0)
+    }
+}
+
+/// Attention over the window's past and the chunk itself, without joining their keys and values.
+fn attend_window<B: Backend>(
+    queries: Tensor<B, 3>,
+    past: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
+    chunk: KvRows<B>,
+    segment: &Segment<B>,
+    window: usize,
+) -> Tensor<B, 3> {
+    let own_scores = queries.clone().matmul(chunk.keys.swap_dims(1, 2));
+    let Some((keys, values)) = past else {
+        return softmax_visible(own_scores, &segment.visible(Some(window), segment.start)).matmul(chunk.values);
+    };
+    let [heads, rows, own] = own_scores.dims();
+    let kept = keys.dims()[1];
+    let scores = Tensor::cat(vec![queries.matmul(keys.swap_dims(1, 2)), own_scores], 2);
+    let weights = softmax_visible(scores, &segment.visible(Some(window), segment.start - kept));
+    let past_weights = weights.clone().slice([0..heads, 0..rows, 0..kept]);
+    let own_weights = weights.slice([0..heads, 0..rows, kept..kept + own]);
+    past_weights.matmul(values) + own_weights.matmul(chunk.values)
+}
+
+/// The parallel form of gated retention within a chunk, and its recurrent form across chunks.
+fn retain_chunk<B: Backend>(
+    queries: Tensor<B, 3>,
+    state: Option<Tensor<B, 3>>,
+    chunk: KvRows<B>,
+    segment: &Segment<B>,
+) -> Tensor<B, 3> {
+    let Some(log_decay) = chunk.log_decay else { panic!("rows for gated retention carry their decay") };
+    let [heads, tokens] = log_decay.dims();
+    // [heads, tokens]: the decay of the chunk up to each token, its own included.
+    let decay = log_decay.cumsum(1);
+    let at_rows = match &segment.order {
+        None => decay.clone(),
+        Some(_) => {
+            let active = segment.active.iter().map(|&token| token as i64).collect();
+            decay.clone().select(1, super::rows::index_tensor(active, &decay.device()))
+        }
+    };
+    let rows = segment.len();
+    // exp(c_n - c_m) for m <= n, else 0: the softmax mask's ranges, as a bias before the exponential.
+    let between = at_rows.clone().reshape([heads, rows, 1]) - decay.reshape([heads, 1, tokens]);
+    let bias = segment.visible(None, segment.start).bias();
+    let weights = (between + bias).exp() * queries.clone().matmul(chunk.keys.swap_dims(1, 2));
+    let own = weights.matmul(chunk.values);
+    match state {
+        None => own,
+        Some(state) => own + queries.matmul(state) * at_rows.exp().reshape([heads, rows, 1]),
+    }
+}

@@ -1,0 +1,120 @@
+//! The rows still recurring, and those that have exited.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+use super::rows::{index_tensor, join, pick};
+use crate::exit::RowProgress;
+use crate::layers::RotaryAngles;
+
+/// The rows still recurring and what follows them.
+pub(super) struct Live<B: Backend> {
+    /// Their indices among all rows of the pass, ascending.
+    pub(super) rows: Vec<usize>,
+    /// `[rows, d_model]`: what is injected at every step.
+    pub(super) input: Tensor<B, 2>,
+    pub(super) angles: Option<RotaryAngles<B>>,
+    pub(super) history: History<B>,
+}
+
+/// What criteria and memories look back at.
+pub(super) struct History<B: Backend> {
+    /// After the step before; at first the initial state.
+    pub(super) state: Tensor<B, 2>,
+    pub(super) previous: Option<Tensor<B, 2>>,
+    /// At the last check that read logits out.
+    pub(super) logits: Option<Tensor<B, 2>>,
+    /// When the criterion was last evaluated.
+    pub(super) value: Option<Tensor<B, 1>>,
+    /// States after earlier steps, oldest first, at most `memory`.
+    pub(super) bank: Vec<Tensor<B, 2>>,
+    memory: usize,
+}
+
+impl<B: Backend> History<B> {
+    pub(super) fn new(initial: Tensor<B, 2>, memory: usize) -> Self {
+        Self { state: initial, previous: None, logits: None, value: None, bank: Vec::new(), memory }
+    }
+
+    /// Takes in the state after a step.
+    pub(super) fn advance(&mut self, state: Tensor<B, 2>) {
+        if self.memory > 0 {
+            if self.bank.len() == self.memory {
+                self.bank.remove(0);
+            }
+            self.bank.push(state.clone());
+        }
+        self.previous = Some(std::mem::replace(&mut self.state, state));
+    }
+}
+
+impl<B: Backend> Live<B> {
+    /// Keeps only the given rows.
+    pub(super) fn keep(&mut self, rows: &[usize], device: &B::Device) {
+        let index = index_tensor(rows.iter().map(|&row| row as i64).collect(), device);
+        let select = |x: &Tensor<B, 2>| x.clone().select(0, index.clone());
+        self.rows = rows.iter().map(|&row| self.rows[row]).collect();
+        self.input = select(&self.input);
+        self.angles = self.angles.as_ref().map(|angles| angles.select(&index));
+        let history = &mut self.history;
+        history.state = select(&history.state);
+        history.previous = history.previous.as_ref().map(select);
+        history.logits = history.logits.as_ref().map(select);
+        history.value = history.value.take().map(|value| value.select(0, index.clone()));
+        history.bank = history.bank.iter().map(select).collect();
+    }
+}
+
+/// What the rule said after a step.
+pub(super) struct Judged<B: Backend> {
+    /// One value a row, where the criterion was evaluated and defined.
+    pub(super) values: Option<Vec<f32>>,
+    /// `[rows, vocab_size]`, where it looked at logits.
+    pub(super) logits: Option<Tensor<B, 2>>,
+}
+
+/// Rows that exited at one step.
+pub(super) struct Exited<B: Backend> {
+    /// Their indices among all rows of the pass.
+    pub(super) rows: Vec<usize>,
+    /// `[rows, d_model]`: their last states.
+    pub(super) states: Tensor<B, 2>,
+    /// `[rows, vocab_size]`: what the check at their last step read out.
+    pub(super) logits: Option<Tensor<B, 2>>,
+}
+
+/// Every row at its exit.
+pub(super) struct Recurred<B: Backend> {
+    /// `[rows, d_model]`.
+    pub(super) states: Tensor<B, 2>,
+    /// `[rows, vocab_size]`, where the checks at all exits have read logits out.
+    pub(super) logits: Option<Tensor<B, 2>>,
+    pub(super) progress: Vec<RowProgress>,
+    /// The sum over the state after each step, the initial one first: not finite once a state is not.
+    pub(super) sums: Vec<Tensor<B, 1>>,
+}
+
+impl<B: Backend> Recurred<B> {
+    /// Puts the rows back in their order.
+    pub(super) fn gather(
+        exited: Vec<Exited<B>>,
+        progress: Vec<RowProgress>,
+        sums: Vec<Tensor<B, 1>>,
+        device: &B::Device,
+    ) -> Self {
+        let total = progress.len();
+        let mut place = vec![0; total];
+        for (at, &row) in exited.iter().flat_map(|group| &group.rows).enumerate() {
+            place[row] = at;
+        }
+        let mut states = Vec::with_capacity(exited.len());
+        let mut logits = Vec::with_capacity(exited.len());
+        for group in exited {
+            states.push(group.states);
+            logits.extend(group.logits);
+        }
+        let every_exit_read_out = logits.len() == states.len();
+        let in_order = |parts| pick(join(parts), &place, total, device);
+        Self { states: in_order(states), logits: every_exit_read_out.then(|| in_order(logits)), progress, sums }
+    }
+}

@@ -1,0 +1,349 @@
+//! One pass of chunks through the decoder: prelude, recurrence with exits, readout.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use depthscale_types::{
+    AfterStep, BlockEvaluations, Evidence, ExitReason, InitialState, Readout, StackConfig, TokenTrace,
+};
+
+use super::BlockContext;
+use super::engine::Chunk;
+use super::feed::RunOptions;
+use super::live::{Exited, History, Judged, Live, Recurred};
+use super::rows::{RowSet, index_tensor, join, pick};
+use crate::block::{Block, RecurrentBlock};
+use crate::cache::{Place, SequenceCache};
+use crate::decoder::RecurrentDecoder;
+use crate::error::{DecoderError, Result};
+use crate::exit::{RowProgress, StepView};
+use crate::layers::Rotary;
+use crate::state::{StateKey, truncated_normal};
+
+/// One pass of chunks through the decoder.
+pub(super) struct Wave<'w, 'o, B: Backend, K: Module<B>> {
+    pub(super) decoder: &'w RecurrentDecoder<B, K>,
+    pub(super) options: &'w mut RunOptions<'o, B>,
+    pub(super) max_steps: usize,
+    pub(super) evaluations: &'w mut BlockEvaluations,
+}
+
+/// Logits of the rows asked for, and the traces of all.
+pub(super) type ChunkOutput<B> = (Option<Tensor<B, 2>>, Vec<TokenTrace>);
+
+impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
+    pub(super) fn run(&mut self, chunks: &mut [Chunk<'_, '_, B>]) -> Result<Vec<ChunkOutput<B>>> {
+        for chunk in chunks.iter_mut() {
+            chunk.cache.begin(chunk.tokens.len(), chunk.phase)?;
+        }
+        let computed = self.compute(chunks);
+        for chunk in chunks.iter_mut() {
+            match computed {
+                Ok(_) => chunk.cache.finish(),
+                Err(_) => chunk.cache.abandon(),
+            }
+        }
+        computed
+    }
+
+    fn compute(&mut self, chunks: &mut [Chunk<'_, '_, B>]) -> Result<Vec<ChunkOutput<B>>> {
+        let decoder = self.decoder;
+        let device = decoder.device();
+        let extents: Vec<_> = chunks.iter().map(|chunk| (chunk.cache.len(), chunk.tokens.len())).collect();
+        let rows = RowSet::whole(&extents, &device);
+        let tokens: Vec<u32> = chunks.iter().flat_map(|chunk| chunk.tokens).copied().collect();
+        let given: Vec<_> = chunks.iter().map(|chunk| chunk.initial_state.clone()).collect();
+        let mut caches: Vec<&mut SequenceCache<B>> = chunks.iter_mut().map(|chunk| &mut *chunk.cache).collect();
+
+        let embedded = self.embed(&tokens, &device);
+        let input = match &decoder.config.prelude {
+            None => embedded,
+            Some(stack) => {
+                self.evaluations.prelude += (decoder.prelude.len() * rows.len()) as u64;
+                self.stack(&decoder.prelude, stack, Place::Prelude, embedded, &rows, &mut caches)
+            }
+        };
+        let initial = self.initial_state(&input, &given, &rows, &caches, &device);
+        let recurred = self.recur(input, initial, &rows, &mut caches)?;
+
+        let wanted: Vec<Vec<usize>> = chunks.iter().map(|chunk| chunk.logits.clone()).collect();
+        let mut caches: Vec<&mut SequenceCache<B>> = chunks.iter_mut().map(|chunk| &mut *chunk.cache).collect();
+        let wanted_rows: Vec<usize> = rows
+            .ranges()
+            .zip(&wanted)
+            .flat_map(|(range, wanted)| wanted.iter().map(move |row| range.start + row))
+            .collect();
+        let logits = match recurred.logits {
+            // The check after the last step has read out every row already.
+            Some(logits) => Some(pick(logits, &wanted_rows, rows.len(), &device)).filter(|_| !wanted_rows.is_empty()),
+            None => self.read_out(recurred.states, &rows, &wanted_rows, &mut caches),
+        };
+        check_finite(recurred.sums)?;
+
+        let mut first = 0;
+        let mut outputs = Vec::with_capacity(chunks.len());
+        for ((range, wanted), &(start, _)) in rows.ranges().zip(&wanted).zip(&extents) {
+            let traces = recurred.progress[range].iter().enumerate();
+            let traces = traces.map(|(offset, progress)| progress.trace(start + offset)).collect();
+            let own = first..first + wanted.len();
+            first = own.end;
+            let logits = logits.as_ref().filter(|_| !own.is_empty()).map(|logits| {
+                let vocab_size = decoder.config.vocab_size;
+                logits.clone().slice([own, 0..vocab_size])
+            });
+            outputs.push((logits, traces));
+        }
+        Ok(outputs)
+    }
+
+    /// `[rows, d_model]`.
+    fn embed(&self, tokens: &[u32], device: &B::Device) -> Tensor<B, 2> {
+        let ids = index_tensor(tokens.iter().map(|&token| i64::from(token)).collect(), device);
+        let rows = self.decoder.embedding.val().select(0, ids);
+        match self.decoder.config.embedding_scale {
+            1.0 => rows,
+            scale => rows * scale,
+        }
+    }
+
+    fn initial_state(
+        &self,
+        input: &Tensor<B, 2>,
+        given: &[Option<Tensor<B, 2>>],
+        rows: &RowSet<B>,
+        caches: &[&mut SequenceCache<B>],
+        device: &B::Device,
+    ) -> Tensor<B, 2> {
+        let d_model = self.decoder.config.d_model;
+        let of_segment = |(range, given): (std::ops::Range<usize>, &Option<Tensor<B, 2>>), cache: &SequenceCache<B>| {
+            if let Some(state) = given {
+                return state.clone();
+            }
+            let start = cache.len();
+            let positions = start..start + range.len();
+            match self.decoder.config.initial_state {
+                InitialState::Embedding => input.clone().slice([range, 0..d_model]),
+                InitialState::TruncatedNormal { std, scale } if !self.options.zero_initial_state => {
+                    let key = StateKey::of(cache.options());
+                    truncated_normal(std, scale, key, positions, d_model, device)
+                }
+                InitialState::Zeros | InitialState::TruncatedNormal { .. } => {
+                    Tensor::zeros([range.len(), d_model], device)
+                }
+            }
+        };
+        let parts: Vec<_> =
+            rows.ranges().zip(given).zip(caches).map(|(segment, cache)| of_segment(segment, cache)).collect();
+        join(parts)
+    }
+
+    /// The recurrence: every row until it exits.
+    fn recur(
+        &mut self,
+        input: Tensor<B, 2>,
+        initial: Tensor<B, 2>,
+        all: &RowSet<B>,
+        caches: &mut [&mut SequenceCache<B>],
+    ) -> Result<Recurred<B>> {
+        let decoder = self.decoder;
+        let device = decoder.device();
+        let total = all.len();
+        let angles = Rotary::of(&decoder.config.core).map(|rotary| rotary.angles(&all.positions(), &device));
+        let mut sums = vec![initial.clone().sum()];
+        let mut progress = vec![RowProgress::default(); total];
+        let mut exited: Vec<Exited<B>> = Vec::new();
+        let mut kept: Option<RowSet<B>> = None;
+        let mut live =
+            Live { rows: (0..total).collect(), input, angles, history: History::new(initial, decoder.memory()) };
+        for step in 1..=self.max_steps {
+            let rows = kept.as_ref().unwrap_or(all);
+            let state = self.step(step, &live, rows, caches);
+            self.evaluations.core += (decoder.core.len() * rows.len()) as u64;
+            sums.push(state.clone().sum());
+            if let Some(observer) = &mut self.options.observer {
+                observer(step, &rows.positions(), &state);
+            }
+            let judged = self.judge(step, &state, &mut live.history, rows, caches);
+            let last = step == self.max_steps;
+            let mut leaves = vec![last; live.rows.len()];
+            for (row, &index) in live.rows.iter().enumerate() {
+                let progress = &mut progress[index];
+                let value = judged.values.as_ref().map(|values| values[row]);
+                progress.values.push(value.filter(|value| value.is_finite()));
+                let converged = value.is_some_and(|value| self.options.exit.exits(step, value, progress));
+                if converged || last {
+                    leaves[row] = true;
+                    progress.finished = Some(if converged { ExitReason::Converged } else { ExitReason::DepthReached });
+                }
+            }
+            live.history.advance(state.clone());
+            if leaves.contains(&true) {
+                let (gone, staying): (Vec<usize>, Vec<usize>) = (0..leaves.len()).partition(|&row| leaves[row]);
+                let at = pick(state, &gone, leaves.len(), &device);
+                let logits = judged.logits.map(|logits| pick(logits, &gone, leaves.len(), &device));
+                exited.push(Exited { rows: gone.iter().map(|&row| live.rows[row]).collect(), states: at, logits });
+                if staying.is_empty() {
+                    break;
+                }
+                live.keep(&staying, &device);
+                kept = Some(all.keep(&live.rows, &device));
+            }
+        }
+        Ok(Recurred::gather(exited, progress, sums, &device))
+    }
+
+    /// One recurrence of the rows still active.
+    fn step(
+        &self,
+        step: usize,
+        live: &Live<B>,
+        rows: &RowSet<B>,
+        caches: &mut [&mut SequenceCache<B>],
+    ) -> Tensor<B, 2> {
+        let decoder = self.decoder;
+        let mut state = live.history.state.clone();
+        if let Some(injection) = &decoder.injection {
+            state = injection.forward(Tensor::cat(vec![state, live.input.clone()], 1));
+        }
+        for (layer, block) in decoder.core.iter().enumerate() {
+            let mut context = BlockContext {
+                place: Place::Core { step },
+                layer,
+                rows,
+                caches,
+                angles: live.angles.as_ref(),
+                memory: &live.history.bank,
+            };
+            state = block.forward(state, &mut context);
+        }
+        match decoder.config.after_step {
+            AfterStep::Keep => state,
+            AfterStep::FinalNorm => decoder.final_norm.forward(state),
+        }
+    }
+
+    /// The exit values after a step, where the rule asks for them.
+    fn judge(
+        &mut self,
+        step: usize,
+        state: &Tensor<B, 2>,
+        history: &mut History<B>,
+        rows: &RowSet<B>,
+        caches: &mut [&mut SequenceCache<B>],
+    ) -> Judged<B> {
+        let exit = self.options.exit;
+        if !exit.evaluates(step) {
+            return Judged { values: None, logits: None };
+        }
+        let gate = match (exit.evidence(), &self.decoder.exit_gate) {
+            (Evidence::Gate, Some(gate)) => Some(gate.forward(state.clone())),
+            _ => None,
+        };
+        let logits = match exit.evidence() {
+            Evidence::Logits => {
+                let every: Vec<usize> = (0..rows.len()).collect();
+                self.read_out(state.clone(), rows, &every, caches)
+            }
+            _ => None,
+        };
+        let view = StepView {
+            step,
+            max_steps: self.max_steps,
+            state,
+            previous: &history.state,
+            before_previous: history.previous.as_ref(),
+            gate: gate.as_ref(),
+            logits: logits.as_ref(),
+            previous_logits: history.logits.as_ref(),
+            previous_value: history.value.as_ref(),
+        };
+        let values = exit.criterion().values(&view);
+        history.value = values.clone().or(history.value.take());
+        history.logits.clone_from(&logits);
+        Judged { values: values.map(|values| values.into_data().iter::<f32>().collect()), logits }
+    }
+
+    /// From states to logits: every row passes what the caches need, the rows wanted the rest.
+    fn read_out(
+        &mut self,
+        states: Tensor<B, 2>,
+        rows: &RowSet<B>,
+        wanted: &[usize],
+        caches: &mut [&mut SequenceCache<B>],
+    ) -> Option<Tensor<B, 2>> {
+        let decoder = self.decoder;
+        let device = decoder.device();
+        let n = rows.len();
+        let normalised = match &decoder.config.readout {
+            Readout::Head | Readout::NormHead | Readout::CrossDecoder { .. } if wanted.is_empty() => {
+                self.keep_shared(&states, rows, caches);
+                return None;
+            }
+            Readout::Head => pick(states, wanted, n, &device),
+            Readout::NormHead => decoder.final_norm.forward(pick(states, wanted, n, &device)),
+            Readout::Coda(stack) => {
+                let normalised = decoder.final_norm.forward(states);
+                self.evaluations.readout += (decoder.readout.len() * n) as u64;
+                let read = self.stack(&decoder.readout, stack, Place::Readout, normalised, rows, caches);
+                if wanted.is_empty() {
+                    return None;
+                }
+                decoder.final_norm.forward(pick(read, wanted, n, &device))
+            }
+            Readout::CrossDecoder { layers, .. } => {
+                self.keep_shared(&states, rows, caches);
+                let kept;
+                let (states, rows) = if wanted.len() == n {
+                    (states, rows)
+                } else {
+                    kept = rows.keep(wanted, &device);
+                    (pick(states, wanted, n, &device), &kept)
+                };
+                self.evaluations.readout += (decoder.readout.len() * wanted.len()) as u64;
+                let read = self.stack(&decoder.readout, layers, Place::Readout, states, rows, caches);
+                decoder.final_norm.forward(read)
+            }
+        };
+        Some(decoder.apply_head(normalised))
+    }
+
+    /// A stack outside the recurrence.
+    fn stack(
+        &self,
+        blocks: &[Block<B>],
+        stack: &StackConfig,
+        place: Place,
+        mut state: Tensor<B, 2>,
+        rows: &RowSet<B>,
+        caches: &mut [&mut SequenceCache<B>],
+    ) -> Tensor<B, 2> {
+        let device = self.decoder.device();
+        let angles = Rotary::of(stack).map(|rotary| rotary.angles(&rows.positions(), &device));
+        for (layer, block) in blocks.iter().enumerate() {
+            let mut context = BlockContext { place, layer, rows, caches, angles: angles.as_ref(), memory: &[] };
+            state = block.forward(state, &mut context);
+        }
+        state
+    }
+
+    /// Projects the shared keys and values of every row and keeps them, in models with a cross-decoder.
+    fn keep_shared(&self, states: &Tensor<B, 2>, rows: &RowSet<B>, caches: &mut [&mut SequenceCache<B>]) {
+        let (Some(shared), Some(layers)) = (&self.decoder.shared, self.decoder.config.readout_stack()) else { return };
+        let device = self.decoder.device();
+        let angles = Rotary::of(layers).map(|rotary| rotary.angles(&rows.positions(), &device));
+        let mut context =
+            BlockContext { place: Place::Readout, layer: 0, rows, caches, angles: angles.as_ref(), memory: &[] };
+        let normalised = shared.norm.forward(states.clone());
+        let keys = context.rotate(shared.key_treatment.apply(shared.key.forward(normalised.clone())));
+        context.write_shared(keys, shared.value.forward(normalised), shared.heads);
+    }
+}
+
+/// Tells the first step whose state is not finite, from the sum over each step's state (0 is the initial one).
+fn check_finite<B: Backend>(sums: Vec<Tensor<B, 1>>) -> Result<()> {
+    let sums = Tensor::cat(sums, 0).into_data();
+    match sums.iter::<f32>().position(|sum| !sum.is_finite()) {
+        Some(step) => Err(DecoderError::NonFiniteState { step }),
+        None => Ok(()),
+    }
+}

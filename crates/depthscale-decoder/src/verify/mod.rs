@@ -1,0 +1,137 @@
+//! Comparison with what a published implementation computed.
+//!
+//! An expected file holds `input_ids` and outputs for them, see [`verify`]. Two paths are compared: recomputation, in
+//! which every call begins with empty caches, and the cached path, fed in chunks and then token by token.
+
+mod entries;
+mod runs;
+
+use burn::module::Module;
+use burn::tensor::backend::Backend;
+use depthscale_checkpoint::Checkpoint;
+
+use crate::block::RecurrentBlock;
+use crate::decoder::RecurrentDecoder;
+use crate::error::{DecoderError, Result};
+use entries::{Entry, EntryKind};
+use runs::Runs;
+
+/// How outputs are computed before they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VerifyPath {
+    /// Every call begins with empty caches and takes whole sequences.
+    ExactForward,
+    /// Sequences are fed in chunks, then token by token.
+    Cached,
+}
+
+impl VerifyPath {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ExactForward => "exact",
+            Self::Cached => "cached",
+        }
+    }
+}
+
+/// The comparison of one entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The entry's name in the expected file.
+    pub entry: String,
+    /// How the outputs were computed.
+    pub path: VerifyPath,
+    /// Largest absolute difference; for token ids, the number that differ.
+    pub difference: f64,
+    /// The largest difference allowed.
+    pub tolerance: f64,
+    /// Largest magnitude in the expected values; 0 for token ids.
+    pub magnitude: f64,
+}
+
+impl Comparison {
+    /// Whether the difference is within the tolerance.
+    pub fn passes(&self) -> bool {
+        self.difference <= self.tolerance
+    }
+}
+
+/// Relative tolerance for f32: differences up to this times one plus the largest reference magnitude.
+pub const F32_TOLERANCE: f64 = 2e-4;
+
+/// Compares a decoder with an expected file, entry by entry. Entries, for `input_ids` of `[batch, seq]`:
+///
+/// | entry | what it holds |
+/// |---|---|
+/// | `logits_step_k` | logits after loop `k`, counted from 0 |
+/// | `gates` | the exit gate before its sigmoid after every loop, `[batch, seq, loops]` |
+/// | `logits_q_x` | for each position the logits of the step at which the cumulative gate reaches `x`, of a full run |
+/// | `logits_weighted` | the mean of all steps' logits weighted by the gate's exit distribution |
+/// | `logits_steps_k`, `logits_loops_k` | logits after `k` steps, from `s0` where the file has it |
+/// | `logits_zero_init_steps_k` | the same from the zero state |
+/// | `state_after_r`, `self_out_loops_k` | the state after the config's depth, after `k` steps |
+/// | `criterion_NAME` | the exit value after every step, `[batch, seq, steps]` |
+/// | `greedy`, `greedy_zero_init` | token ids that follow greedily at the config's depth |
+///
+/// `tolerance` is relative, see [`F32_TOLERANCE`]; token ids must be equal.
+///
+/// # Errors
+/// If the file has no `input_ids`, an entry of another name or shape, or the decoder refuses the inputs.
+pub fn verify<B: Backend, K: Module<B> + RecurrentBlock<B>>(
+    decoder: &RecurrentDecoder<B, K>,
+    expected: &Checkpoint,
+    path: VerifyPath,
+    tolerance: f64,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Comparison>> {
+    let mut runs = Runs::new(decoder, expected, path)?;
+    let mut entries = Vec::new();
+    for name in expected.names().filter(|name| !matches!(*name, "input_ids" | "s0")) {
+        entries.push(Entry::parse(name, decoder.config()).ok_or_else(|| DecoderError::Expected {
+            path: expected.path().to_path_buf(),
+            message: format!("entry {name} is not one that can be compared with this model"),
+        })?);
+    }
+    let mut comparisons = Vec::with_capacity(entries.len());
+    for entry in entries {
+        progress(&entry.name);
+        let (difference, magnitude) = match &entry.kind {
+            EntryKind::Greedy { zero_initial_state } => {
+                let (ids, shape) = runs.expected_ids(&entry.name)?;
+                let found = runs.greedy(shape[1], *zero_initial_state)?;
+                (found.iter().zip(&ids).filter(|(found, expected)| found != expected).count() as f64, 0.0)
+            }
+            kind => {
+                let found = runs.values(kind)?;
+                let expected = expected.read_f32(&entry.name, &found.shape)?;
+                (largest_difference(&found.values, &expected), largest_magnitude(&expected))
+            }
+        };
+        let tolerance = match entry.kind {
+            EntryKind::Greedy { .. } => 0.0,
+            _ => tolerance * (1.0 + magnitude),
+        };
+        comparisons.push(Comparison { entry: entry.name, path, difference, tolerance, magnitude });
+    }
+    Ok(comparisons)
+}
+
+/// Values with their shape.
+pub(crate) struct Values {
+    pub(crate) values: Vec<f32>,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// Infinite where either side is not a number, so that it never passes.
+fn largest_difference(found: &[f32], expected: &[f32]) -> f64 {
+    let difference = |(a, b): (&f32, &f32)| {
+        let difference = f64::from((a - b).abs());
+        if difference.is_nan() { f64::INFINITY } else { difference }
+    };
+    found.iter().zip(expected).map(difference).fold(0.0, f64::max)
+}
+
+fn largest_magnitude(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(value.abs())).fold(0.0, f64::max)
+}

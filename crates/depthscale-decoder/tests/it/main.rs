@@ -1,0 +1,3 @@
+//! Tests of the decoder as a whole, each generic over the backend.
+
+mod parity;
