@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cache;
 pub mod exit;
+pub mod generate;
 pub mod layers;
 pub mod mixer;
 pub mod run;
@@ -13,6 +14,8 @@ mod decoder;
 mod error;
 mod families;
 mod model;
+mod reason;
+mod reasoning;
 mod state;
 
 pub use block::{Block, RecurrentBlock};
@@ -22,6 +25,9 @@ pub use decoder::RecurrentDecoder;
 pub use error::{DecoderError, Result};
 pub use exit::{ExitCriterion, ExitRule, StepView};
 pub use families::Published;
+pub use generate::{GenerateOptions, GenerateOutput, GeneratedToken, Generation, Request, StopReason, generate};
 pub use mixer::{BuiltinMixer, Mixer};
 pub use model::ModelDirectory;
+pub use reason::{Hypothesis, Reasoned};
+pub use reasoning::{Reasoning, ReasoningLoop};
 pub use run::{BlockContext, Feed, FeedOutput, HeadShape, LogitRows, Prefill, RunOptions, RunOutput, StepObserver};

@@ -25,6 +25,15 @@ impl BuiltinCriterion {
     pub fn new(policy: &ExitPolicy) -> Self {
         Self { policy: policy.clone() }
     }
+
+    /// The metric a policy watches: cosine distance where its criterion does, else the relative change.
+    pub(crate) fn metric_of(policy: &ExitPolicy) -> Self {
+        let metric = match policy.criterion {
+            Criterion::Cosine | Criterion::MetricDiff(Metric::Cosine) => Criterion::Cosine,
+            _ => Criterion::LatentDiff,
+        };
+        Self { policy: ExitPolicy::new(metric) }
+    }
 }
 
 impl<B: Backend> ExitCriterion<B> for BuiltinCriterion {

@@ -10,6 +10,18 @@ use crate::error::{DecoderError, Result};
 pub struct ExitRule<B: Backend> {
     criterion: Box<dyn ExitCriterion<B>>,
     policy: ExitPolicy,
+    evaluated: Evaluated,
+}
+
+/// After which steps a criterion is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evaluated {
+    /// After every step.
+    Always,
+    /// After those that are checked, and those before the first check that lie on the same grid.
+    AtChecks,
+    /// Never.
+    Never,
 }
 
 impl<B: Backend> ExitRule<B> {
@@ -27,13 +39,24 @@ impl<B: Backend> ExitRule<B> {
     /// If the policy holds a value that is not allowed.
     pub fn with_criterion(criterion: impl ExitCriterion<B> + 'static, policy: &ExitPolicy) -> Result<Self> {
         policy.validate()?;
-        Ok(Self { criterion: Box::new(criterion), policy: policy.clone() })
+        // States and gates are cheap: evaluating them always makes the trace whole. Logits cost a readout.
+        let evaluated = match criterion.evidence() {
+            Evidence::Nothing => Evaluated::Never,
+            Evidence::State | Evidence::Gate => Evaluated::Always,
+            Evidence::Logits => Evaluated::AtChecks,
+        };
+        Ok(Self { criterion: Box::new(criterion), policy: policy.clone(), evaluated })
+    }
+
+    /// The same rule, but its criterion is evaluated after every step.
+    pub(crate) fn evaluated_always(self) -> Self {
+        Self { evaluated: Evaluated::Always, ..self }
     }
 
     /// Exactly `depth` steps.
     pub fn fixed(depth: usize) -> Self {
         let policy = ExitPolicy { max_steps: Some(depth.max(1)), ..ExitPolicy::new(Criterion::Fixed) };
-        Self { criterion: Box::new(BuiltinCriterion::new(&policy)), policy }
+        Self { criterion: Box::new(BuiltinCriterion::new(&policy)), policy, evaluated: Evaluated::Never }
     }
 
     /// The criterion.
@@ -62,13 +85,12 @@ impl<B: Backend> ExitRule<B> {
         self.criterion.evidence()
     }
 
-    /// Whether the criterion is evaluated after a step: state and gate are cheap and evaluated always, so that the trace
-    /// is whole; logits cost a readout and are evaluated on the grid of checks, from its first point at or after step 1.
+    /// Whether the criterion is evaluated after a step.
     pub(crate) fn evaluates(&self, step: usize) -> bool {
-        match self.evidence() {
-            Evidence::Nothing => false,
-            Evidence::State | Evidence::Gate => true,
-            Evidence::Logits => step % self.policy.check_every == self.policy.min_steps % self.policy.check_every,
+        match self.evaluated {
+            Evaluated::Never => false,
+            Evaluated::Always => true,
+            Evaluated::AtChecks => step % self.policy.check_every == self.policy.min_steps % self.policy.check_every,
         }
     }
 

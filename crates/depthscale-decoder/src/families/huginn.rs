@@ -89,7 +89,11 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
         readout: match coda {
             // The final norm is applied before and after the coda, however many blocks that has.
             0 => {
-                return Err(published.not_implemented("n_layers_in_coda", &json!(0), "the coda has at least one block"));
+                return Err(published.not_implemented(
+                    "n_layers_in_coda",
+                    &json!(0),
+                    "the coda has at least one block",
+                ));
             }
             coda => Readout::Coda(StackConfig { n_layers: coda, ..stack.clone() }),
         },

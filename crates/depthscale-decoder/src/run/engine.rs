@@ -11,6 +11,7 @@ use crate::block::RecurrentBlock;
 use crate::cache::{Phase, SequenceCache};
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
+use crate::exit::ExitRule;
 
 impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     /// Feeds tokens of several sequences, whose lengths may differ.
@@ -59,6 +60,15 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         exits_look_ahead || (options.prefill == Prefill::Exact && feed.cache.runs_token_by_token(feed.phase))
     }
 
+    /// That the model has what a rule looks at.
+    pub(crate) fn check_applicable(&self, rule: &ExitRule<B>) -> Result<()> {
+        if rule.evidence() == Evidence::Gate && self.exit_gate.is_none() {
+            let criterion = rule.criterion().name();
+            return Err(DecoderError::CriterionNotApplicable { criterion, needs: "an exit gate" });
+        }
+        Ok(())
+    }
+
     /// Everything that can be told before computing; returns the last step.
     fn check(&self, feeds: &[Feed<'_, B>], options: &RunOptions<'_, B>) -> Result<usize> {
         let layout = self.cache_layout();
@@ -96,10 +106,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
                 }
             }
         }
-        if options.exit.evidence() == Evidence::Gate && self.exit_gate.is_none() {
-            let criterion = options.exit.criterion().name();
-            return Err(DecoderError::CriterionNotApplicable { criterion, needs: "an exit gate" });
-        }
+        self.check_applicable(options.exit)?;
         options.exit.max_steps(self.config.depth)
     }
 }

@@ -18,26 +18,26 @@ pub(super) struct Live<B: Backend> {
 }
 
 /// What criteria and memories look back at.
-pub(super) struct History<B: Backend> {
+pub(crate) struct History<B: Backend> {
     /// After the step before; at first the initial state.
-    pub(super) state: Tensor<B, 2>,
-    pub(super) previous: Option<Tensor<B, 2>>,
+    pub(crate) state: Tensor<B, 2>,
+    pub(crate) previous: Option<Tensor<B, 2>>,
     /// At the last check that read logits out.
-    pub(super) logits: Option<Tensor<B, 2>>,
+    pub(crate) logits: Option<Tensor<B, 2>>,
     /// When the criterion was last evaluated.
-    pub(super) value: Option<Tensor<B, 1>>,
+    pub(crate) value: Option<Tensor<B, 1>>,
     /// States after earlier steps, oldest first, at most `memory`.
-    pub(super) bank: Vec<Tensor<B, 2>>,
+    pub(crate) bank: Vec<Tensor<B, 2>>,
     memory: usize,
 }
 
 impl<B: Backend> History<B> {
-    pub(super) fn new(initial: Tensor<B, 2>, memory: usize) -> Self {
+    pub(crate) fn new(initial: Tensor<B, 2>, memory: usize) -> Self {
         Self { state: initial, previous: None, logits: None, value: None, bank: Vec::new(), memory }
     }
 
     /// Takes in the state after a step.
-    pub(super) fn advance(&mut self, state: Tensor<B, 2>) {
+    pub(crate) fn advance(&mut self, state: Tensor<B, 2>) {
         if self.memory > 0 {
             if self.bank.len() == self.memory {
                 self.bank.remove(0);

@@ -7,6 +7,9 @@ mod live;
 mod rows;
 mod wave;
 
+pub(crate) use live::History;
+pub(crate) use rows::RowSet;
+
 pub use context::{BlockContext, HeadShape};
 pub use feed::{Feed, FeedOutput, LogitRows, Prefill, RunOptions, RunOutput, StepObserver};
 

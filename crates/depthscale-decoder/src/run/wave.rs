@@ -236,7 +236,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
             return Judged { values: None, logits: None };
         }
         let gate = match (exit.evidence(), &self.decoder.exit_gate) {
-            (Evidence::Gate, Some(gate)) => Some(gate.forward(state.clone())),
+            (Evidence::Gate | Evidence::Logits, Some(gate)) => Some(gate.forward(state.clone())),
             _ => None,
         };
         let logits = match exit.evidence() {
