@@ -1,0 +1,214 @@
+//! Early exit against the oracle, in decode and in prefill, under every retention policy.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::Flex;
+use depthscale_decoder::{ExitRule, Feed, LogitRows, Phase, RecurrentDecoder, RunOptions, SequenceOptions};
+use depthscale_types::{
+    BlockEvaluations, Criterion, DecoderConfig, ExitGate, ExitPolicy, InitialState, KvRetention, Metric, MixerKind,
+    TokenTrace,
+};
+
+use crate::models;
+use crate::oracle::{Oracle, OracleRun, Recorded};
+
+const SEED: u64 = 5;
+
+/// Tokens fed to every model.
+fn tokens() -> Vec<u32> {
+    (0..13).map(|i| (i * i * 5 + 3 * i + 1) % models::VOCAB as u32).collect()
+}
+
+fn initial_states(rows: usize) -> Vec<Vec<f64>> {
+    (0..rows).map(|row| (0..models::D_MODEL).map(|i| ((row * 31 + i * 17) % 13) as f64 / 6.0 - 1.0).collect()).collect()
+}
+
+/// How the engine is fed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Feeding {
+    /// The prompt in chunks of this many tokens, then one token after the other.
+    Chunks(usize),
+}
+
+struct Found {
+    traces: Vec<TokenTrace>,
+    logits: Vec<Vec<f32>>,
+    evaluations: BlockEvaluations,
+}
+
+fn feed<B: Backend>(
+    decoder: &RecurrentDecoder<B>,
+    policy: &ExitPolicy,
+    retention: KvRetention,
+    prompt: usize,
+    Feeding::Chunks(chunk): Feeding,
+) -> Found {
+    let device = decoder.device();
+    let rule = ExitRule::new(policy).expect("valid");
+    let tokens = tokens();
+    let states = initial_states(tokens.len());
+    let given = decoder.config().initial_state != InitialState::Embedding;
+    let mut cache = decoder.new_sequence(SequenceOptions { retention, ..Default::default() }).expect("a sequence");
+    let mut found = Found { traces: Vec::new(), logits: Vec::new(), evaluations: BlockEvaluations::default() };
+    let parts = std::iter::once((0..prompt, Phase::Prompt))
+        .chain((prompt..tokens.len()).map(|at| (at..at + 1, Phase::Generation)));
+    for (part, phase) in parts {
+        let values: Vec<f32> = states[part.clone()].iter().flatten().map(|&x| x as f32).collect();
+        let state = Tensor::from_data(TensorData::new(values, [part.len(), models::D_MODEL]), &device);
+        let mut feeds = [Feed {
+            cache: &mut cache,
+            tokens: &tokens[part],
+            phase,
+            logits: LogitRows::All,
+            initial_state: given.then_some(state),
+        }];
+        let mut options = RunOptions { chunk, ..RunOptions::new(&rule) };
+        let output = decoder.run(&mut feeds, &mut options).expect("it runs");
+        found.evaluations += output.evaluations;
+        for output in output.feeds {
+            found.traces.extend(output.traces);
+            let logits = output.logits.expect("asked for").into_data().iter::<f32>().collect::<Vec<_>>();
+            found.logits.extend(logits.chunks(models::VOCAB).map(<[f32]>::to_vec));
+        }
+    }
+    found
+}
+
+/// Policies whose thresholds make these models exit at different steps.
+fn policies(config: &DecoderConfig) -> Vec<ExitPolicy> {
+    let policy = |criterion, threshold| ExitPolicy { threshold, max_steps: Some(6), ..ExitPolicy::new(criterion) };
+    let mut policies = vec![
+        ExitPolicy::fixed(3),
+        policy(Criterion::LatentDiff, 0.42),
+        policy(Criterion::LatentDiff, 0.75),
+        ExitPolicy { min_steps: 2, patience: 2, ..policy(Criterion::LatentDiff, 0.8) },
+        policy(Criterion::Acceleration, 0.6),
+        policy(Criterion::MetricDiff(Metric::LatentDiff), 0.05),
+        policy(Criterion::Kl, 0.2),
+        ExitPolicy { min_steps: 2, check_every: 2, ..policy(Criterion::Kl, 0.3) },
+        policy(Criterion::ArgmaxStability, 2.0),
+        policy(Criterion::EntropyDiff, 0.05),
+    ];
+    if config.exit_gate == ExitGate::Linear {
+        policies.push(policy(Criterion::QExit, 0.7));
+        policies.push(policy(Criterion::QExit, 0.9));
+    }
+    policies
+}
+
+fn retentions(config: &DecoderConfig) -> Vec<KvRetention> {
+    KvRetention::ALL.into_iter().filter(|retention| retention.validate(config).is_ok()).collect()
+}
+
+/// Block evaluations that traces account for.
+fn accounted(config: &DecoderConfig, policy: &ExitPolicy, traces: &[TokenTrace]) -> BlockEvaluations {
+    let tokens = traces.len() as u64;
+    let steps: usize = traces.iter().map(|trace| trace.steps).sum();
+    let readout = config.readout_stack().map_or(0, |stack| stack.n_layers as u64);
+    let looks_at_logits = policy.criterion.evidence() == depthscale_types::Evidence::Logits;
+    // A criterion of logits reads out at every evaluation; the last serves as the answer if it was after the last step.
+    let readouts: usize = traces
+        .iter()
+        .map(|trace| match looks_at_logits {
+            false => 1,
+            true => {
+                let evaluated = trace.values.iter().flatten().count();
+                evaluated + usize::from(trace.values.last().is_none_or(Option::is_none))
+            }
+        })
+        .sum();
+    BlockEvaluations {
+        prelude: config.prelude.as_ref().map_or(0, |stack| stack.n_layers as u64) * tokens,
+        core: (config.core.n_layers * steps) as u64,
+        readout: readout * readouts as u64,
+    }
+}
+
+fn equals_the_oracle<B: Backend>(feeding: Feeding) {
+    let mut early = 0;
+    for (name, config) in models::every_kind() {
+        let mut recorded = Recorded::new(&config, SEED);
+        let decoder = RecurrentDecoder::<B>::build(config.clone(), &mut recorded, &Default::default()).expect("builds");
+        let oracle = Oracle::new(&config, recorded);
+        for policy in policies(&config) {
+            for retention in retentions(&config) {
+                let prompt = 8;
+                let expected = oracle.run(
+                    &tokens(),
+                    &OracleRun {
+                        criterion: policy.criterion,
+                        threshold: policy.threshold,
+                        min_steps: policy.min_steps,
+                        max_steps: policy.max_steps.expect("given"),
+                        check_every: policy.check_every,
+                        patience: policy.patience,
+                        retention,
+                        prompt,
+                        s0: (config.initial_state != InitialState::Embedding).then(|| initial_states(tokens().len())),
+                    },
+                );
+                let found = feed(&decoder, &policy, retention, prompt, feeding);
+                let context = format!("{name}, {policy}, {retention}, {feeding:?}");
+                let steps: Vec<usize> = found.traces.iter().map(|trace| trace.steps).collect();
+                let expected_steps: Vec<usize> = expected.iter().map(|token| token.steps).collect();
+                assert_eq!(steps, expected_steps, "{context}");
+                early += steps.iter().filter(|&&steps| steps < 6 && policy.criterion != Criterion::Fixed).count();
+                for ((trace, logits), expected) in found.traces.iter().zip(&found.logits).zip(&expected) {
+                    let largest = expected.logits.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+                    for (found, expected) in logits.iter().zip(&expected.logits) {
+                        let difference = (f64::from(*found) - expected).abs();
+                        assert!(
+                            difference < 1e-4 * (1.0 + largest),
+                            "{context} at {}: {found} {expected}",
+                            trace.position
+                        );
+                    }
+                    assert_eq!(trace.values.len(), expected.values.len(), "{context}");
+                    for (found, expected) in trace.values.iter().zip(&expected.values) {
+                        let same = match (found, expected) {
+                            (Some(found), Some(expected)) => {
+                                (f64::from(*found) - expected).abs() < 1e-3 * (1.0 + expected.abs())
+                            }
+                            (None, None) => true,
+                            _ => false,
+                        };
+                        assert!(same, "{context} at {}: {found:?} {expected:?}", trace.position);
+                    }
+                }
+                assert_eq!(found.evaluations, accounted(&config, &policy, &found.traces), "{context}");
+            }
+        }
+    }
+    assert!(early > 500, "the thresholds let tokens exit early: {early}");
+}
+
+#[test]
+fn token_by_token_equals_the_oracle() {
+    equals_the_oracle::<Flex>(Feeding::Chunks(1));
+}
+
+#[test]
+fn a_prompt_in_chunks_equals_the_oracle() {
+    equals_the_oracle::<Flex>(Feeding::Chunks(3));
+}
+
+#[test]
+fn a_whole_prompt_equals_the_oracle() {
+    equals_the_oracle::<Flex>(Feeding::Chunks(100));
+}
+
+#[test]
+fn a_whole_prompt_equals_the_oracle_on_ndarray() {
+    equals_the_oracle::<burn_ndarray::NdArray>(Feeding::Chunks(100));
+}
+
+#[test]
+fn retention_refuses_shared_slots_for_a_matrix_state() {
+    let config = models::retention_like();
+    assert!(matches!(config.core.mixer, MixerKind::GatedRetention { .. }));
+    let decoder = RecurrentDecoder::<Flex>::random(config, SEED, &Default::default()).expect("builds");
+    for retention in [KvRetention::Shared, KvRetention::FirstThenShared, KvRetention::LastStepAfterPrefill] {
+        let error = decoder.new_sequence(SequenceOptions { retention, ..Default::default() }).expect_err("refused");
+        assert!(error.to_string().contains("cannot be shared across steps"), "{error}");
+    }
+}
