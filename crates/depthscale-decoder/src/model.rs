@@ -37,10 +37,7 @@ impl ModelDirectory {
     /// missing, of another shape or dtype, or not known.
     pub fn open(path: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
-        let config_path = path.join(CONFIG_FILE);
-        let text = std::fs::read(&config_path)
-            .map_err(|error| DecoderError::Config { path: config_path.clone(), message: error.to_string() })?;
-        let mut published = PublishedConfig::parse(&config_path, &text)?;
+        let mut published = PublishedConfig::open(&path.join(CONFIG_FILE))?;
         let translated = families::translate(&mut published, &|name| checkpoint.contains(name))?;
         let directory = Self {
             path: path.to_path_buf(),

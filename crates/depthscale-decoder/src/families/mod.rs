@@ -11,6 +11,7 @@ mod yoco;
 mod yoco_u;
 
 use std::ops::Range;
+use std::path::Path;
 
 use depthscale_types::{DecoderConfig, ExitPolicy, Family, ParameterSpec};
 
@@ -24,6 +25,18 @@ pub struct Published {
     pub config: DecoderConfig,
     /// The exit it asks for where the user names none.
     pub exit: ExitPolicy,
+}
+
+impl Published {
+    /// Reads a config.json of any known family without its checkpoint.
+    ///
+    /// Where a family leaves a part to be told from the tensors (the norm of YOCO-U's shared keys), it is taken as absent.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its family or a feature is not known.
+    pub fn read(path: &Path) -> Result<Self> {
+        translate(&mut PublishedConfig::open(path)?, &|_| false)
+    }
 }
 
 /// Where a parameter lies in a family's files.

@@ -49,13 +49,14 @@ const WITHOUT_INFLUENCE: &[&str] = &[
 ];
 
 impl PublishedConfig {
-    /// Parses the text of a config.json.
+    /// Reads a config.json.
     ///
     /// # Errors
-    /// If it is not a JSON object.
-    pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Self> {
+    /// If it cannot be read or is not a JSON object.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let error = |message| DecoderError::Config { path: path.to_path_buf(), message };
-        match serde_json::from_slice(text) {
+        let text = std::fs::read(path).map_err(|cause| error(format!("cannot be read: {cause}")))?;
+        match serde_json::from_slice(&text) {
             Ok(Value::Object(keys)) => Ok(Self { path: path.to_path_buf(), keys, read: BTreeSet::new() }),
             Ok(_) => Err(error("expected a JSON object".into())),
             Err(cause) => Err(error(format!("not valid JSON: {cause}"))),

@@ -6,4 +6,5 @@ mod exits;
 mod models;
 mod oracle;
 mod parity;
+mod published;
 mod reasoning;
