@@ -9,7 +9,7 @@ use crate::block::{Block, RecurrentBlock};
 use crate::build::{ParameterSource, Parameters, RandomParameters};
 use crate::cache::{CacheLayout, SequenceCache, SequenceOptions, SlotKind};
 use crate::error::{DecoderError, Result};
-use crate::layers::{Linear, RmsNorm, multiply};
+use crate::layers::{Linear, RmsNorm};
 use crate::mixer::QueryKeyTreatment;
 use crate::run::HeadShape;
 
@@ -197,7 +197,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     pub(crate) fn apply_head(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
         match &self.head {
             Some(head) => head.forward(rows),
-            None => multiply(self.embedding.val(), rows),
+            None => depthscale_kernels::project(self.embedding.val(), rows),
         }
     }
 }

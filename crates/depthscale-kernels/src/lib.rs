@@ -7,15 +7,18 @@
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|
 //! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
+//! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
 //! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
 
 mod cache;
 #[cfg(feature = "flex")]
 mod flex;
+mod product;
 mod rotary;
 mod softmax;
 
 pub use cache::write_rows;
+pub use product::project;
 pub use rotary::rotate;
 pub use softmax::{Visible, softmax_visible};

@@ -7,7 +7,6 @@ mod rotary;
 
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
-pub(crate) use linear::multiply;
 pub use norm::RmsNorm;
 pub(crate) use norm::normalise;
 pub use rotary::{Rotary, RotaryAngles};
