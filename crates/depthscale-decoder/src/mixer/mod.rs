@@ -38,6 +38,7 @@ pub trait Mixer<B: Backend>: Send + Sync {
 }
 
 /// The mixers that come with the crate.
+#[allow(clippy::large_enum_variant, reason = "handles to weights, a few of them; boxing is not open to modules")]
 #[derive(Module, Debug)]
 pub enum BuiltinMixer<B: Backend> {
     /// Softmax attention, over everything or a window.

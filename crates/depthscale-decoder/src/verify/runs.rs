@@ -141,14 +141,12 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
                 states[0].push(s0.clone());
             }
             let mut cache = self.decoder.new_sequence(SequenceOptions::default())?;
-            let parts = match self.path {
-                VerifyPath::ExactForward => vec![0..ids.len()],
-                VerifyPath::Cached => {
-                    let half = ids.len() / 2;
-                    let chunks = (0..half).step_by(CACHED_CHUNK).map(|at| at..half.min(at + CACHED_CHUNK));
-                    chunks.chain((half..ids.len()).map(|at| at..at + 1)).collect()
-                }
+            let (chunk, together) = match self.path {
+                VerifyPath::ExactForward => (ids.len(), ids.len()),
+                VerifyPath::Cached => (CACHED_CHUNK, ids.len() / 2),
             };
+            let chunks = (0..together).step_by(chunk).map(|at| at..together.min(at + chunk));
+            let parts = chunks.chain((together..ids.len()).map(|at| at..at + 1));
             for part in parts {
                 let mut observer = |step: usize, _: &[usize], state: &Tensor<B, 2>| states[step].push(state.clone());
                 let options = RunOptions {

@@ -363,7 +363,7 @@ impl Oracle {
                 let gates = add(&gates, &self.values[&format!("{m}.memory_gate.bias")]);
                 let keys: Vec<Row> = bank.iter().map(|s| self.linear(&format!("{m}.memory_key"), s)).collect();
                 let values: Vec<Row> = bank.iter().map(|s| self.linear(&format!("{m}.memory_value"), s)).collect();
-                for head in 0..stack.n_heads {
+                for (head, gate) in gates.iter().enumerate() {
                     let own = head * hd..(head + 1) * hd;
                     let theirs = head / group * hd..(head / group + 1) * hd;
                     let scores: Row = keys
@@ -376,7 +376,7 @@ impl Oracle {
                         })
                         .collect();
                     let p: Row = log_softmax(&scores).into_iter().map(f64::exp).collect();
-                    let gate = 1.0 / (1.0 + (-gates[head]).exp());
+                    let gate = 1.0 / (1.0 + (-gate).exp());
                     for (at, index) in own.enumerate() {
                         let memory: f64 = p.iter().zip(&values).map(|(p, v)| p * v[theirs.start + at]).sum();
                         out[index] = gate * out[index] + (1.0 - gate) * memory;
