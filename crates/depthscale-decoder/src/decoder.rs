@@ -158,17 +158,18 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     /// Empty caches for one sequence.
     ///
     /// # Errors
-    /// If the retention policy does not go with the model's mixer, or more is reserved than the model has positions.
+    /// If the retention policy does not go with the model's mixer, or it is to hold more than the model has positions.
     pub fn new_sequence(&self, options: SequenceOptions) -> Result<SequenceCache<B>> {
         let limit = self.config.max_positions;
-        if options.reserve > limit {
-            return Err(DecoderError::PositionLimit { needed: options.reserve, limit });
+        let capacity = options.capacity.unwrap_or(limit);
+        if options.reserve.max(capacity) > limit {
+            return Err(DecoderError::PositionLimit { needed: options.reserve.max(capacity), limit });
         }
         let layout = self.cache_layout();
         if layout.core.contains(&SlotKind::Retention) {
             options.retention.validate_for_matrix_state()?;
         }
-        Ok(SequenceCache::new(options, limit, layout))
+        Ok(SequenceCache::new(options, capacity, layout))
     }
 
     pub(crate) fn cache_layout(&self) -> CacheLayout {

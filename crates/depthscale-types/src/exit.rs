@@ -32,6 +32,9 @@ pub struct ExitPolicy {
     pub patience: usize,
 }
 
+/// The most steps a token may be given.
+pub const MOST_STEPS: usize = 1 << 20;
+
 fn one() -> usize {
     1
 }
@@ -42,7 +45,7 @@ fn one() -> usize {
 pub enum Criterion {
     /// Never before the last step.
     Fixed,
-    /// `|s_t - s_{t-1}| / |s_t|` below the threshold.
+    /// `|s_t - s_{t-1}| / |s_t|` below the threshold. A state of zeros that stays is at 0.
     LatentDiff,
     /// `1 - cos(s_t, s_{t-1})` below the threshold.
     Cosine,
@@ -248,7 +251,7 @@ impl ExitPolicy {
         require(self.patience >= 1, "patience", self.patience, "must be at least 1")?;
         if let Some(max_steps) = self.max_steps {
             require(max_steps >= 1, "max_steps", max_steps, "must be at least 1")?;
-            require(max_steps <= 1 << 20, "max_steps", max_steps, "must be at most 1048576")?;
+            require(max_steps <= MOST_STEPS, "max_steps", max_steps, format!("must be at most {MOST_STEPS}"))?;
             if self.criterion != Criterion::Fixed {
                 require(
                     self.min_steps <= max_steps,

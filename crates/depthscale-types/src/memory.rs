@@ -23,7 +23,7 @@ pub struct MemoryReport {
 impl MemoryReport {
     /// All terms together.
     pub fn total(&self) -> u64 {
-        self.weights + self.global_kv + self.per_step_kv + self.activations
+        [self.weights, self.global_kv, self.per_step_kv, self.activations].into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -60,7 +60,7 @@ pub struct CacheBytes {
 impl CacheBytes {
     /// Both together.
     pub fn total(&self) -> u64 {
-        self.global + self.per_step
+        self.global.saturating_add(self.per_step)
     }
 }
 
@@ -74,7 +74,8 @@ impl DecoderConfig {
         context: usize,
         element_bytes: usize,
     ) -> CacheBytes {
-        let stack_bytes = |stack: &StackConfig| stack.n_layers as u64 * slot_bytes(stack, context, element_bytes);
+        let stack_bytes =
+            |stack: &StackConfig| (stack.n_layers as u64).saturating_mul(slot_bytes(stack, context, element_bytes));
         let prelude = self.prelude.as_ref().map_or(0, stack_bytes);
         let readout = match &self.readout {
             Readout::Head | Readout::NormHead => 0,
@@ -82,7 +83,10 @@ impl DecoderConfig {
             // One store, read by every cross layer.
             Readout::CrossDecoder { layers, .. } => kv_bytes(layers, context, element_bytes),
         };
-        CacheBytes { global: prelude + readout, per_step: retention.slots(depth) as u64 * stack_bytes(&self.core) }
+        CacheBytes {
+            global: prelude.saturating_add(readout),
+            per_step: (retention.slots(depth) as u64).saturating_mul(stack_bytes(&self.core)),
+        }
     }
 
     /// Bytes by which the cache of one sequence grows with one more token, once windows are full.
@@ -99,16 +103,18 @@ impl DecoderConfig {
         let rows = query.chunk as u64;
         let block = |stack: &StackConfig| {
             let row = 4 * self.d_model + (3 * stack.d_ffn).max(4 * stack.d_query());
-            rows * row as u64 + 2 * rows * (stack.n_heads * query.context) as u64
+            let scores = 2 * (stack.n_heads as u64).saturating_mul(query.context as u64);
+            rows.saturating_mul(scores.saturating_add(row as u64))
         };
         let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];
         let widest_block = stacks.into_iter().flatten().map(block).max().unwrap_or(0);
-        let logits = query.batch as u64 * self.vocab_size as u64;
+        let batch = query.batch as u64;
+        let logits = batch.saturating_mul(self.vocab_size as u64);
         MemoryReport {
-            weights: self.parameter_count() * query.weight_bytes as u64,
-            global_kv: cache.global * query.batch as u64,
-            per_step_kv: cache.per_step * query.batch as u64,
-            activations: 4 * widest_block.max(logits),
+            weights: self.parameter_count().saturating_mul(query.weight_bytes as u64),
+            global_kv: cache.global.saturating_mul(batch),
+            per_step_kv: cache.per_step.saturating_mul(batch),
+            activations: widest_block.max(logits).saturating_mul(4),
         }
     }
 
@@ -130,7 +136,7 @@ fn window(mixer: &MixerKind) -> Option<usize> {
 /// Bytes of one slot of one layer.
 fn slot_bytes(stack: &StackConfig, context: usize, element_bytes: usize) -> u64 {
     match stack.mixer {
-        MixerKind::GatedRetention { .. } => 4 * (stack.n_heads * stack.head_dim * stack.head_dim) as u64,
+        MixerKind::GatedRetention { .. } => (4 * stack.d_query() as u64).saturating_mul(stack.head_dim as u64),
         MixerKind::SharedKv => 0,
         // A window of W keys, the query's own among them, keeps W - 1 rows between tokens.
         _ => {
@@ -141,5 +147,5 @@ fn slot_bytes(stack: &StackConfig, context: usize, element_bytes: usize) -> u64 
 }
 
 fn kv_bytes(stack: &StackConfig, rows: usize, element_bytes: usize) -> u64 {
-    2 * (stack.d_kv() * rows * element_bytes) as u64
+    (2 * stack.d_kv() as u64).saturating_mul(rows as u64).saturating_mul(element_bytes as u64)
 }

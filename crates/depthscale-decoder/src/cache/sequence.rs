@@ -49,6 +49,8 @@ pub struct SequenceOptions {
     pub seed: u64,
     /// Tokens to allocate for at once; the caches grow past that in blocks, up to the model's positions.
     pub reserve: usize,
+    /// The most tokens it may hold; `None` is the model's positions.
+    pub capacity: Option<usize>,
     /// Which slots of the core are kept.
     pub retention: KvRetention,
 }
@@ -92,7 +94,7 @@ impl<B: Backend> SequenceCache<B> {
         let slots = |kinds: &[SlotKind]| {
             let slot = |&kind| {
                 let mut slot = Slot::new(kind);
-                slot.reserve(options.reserve);
+                slot.reserve(options.reserve.min(capacity));
                 slot
             };
             kinds.iter().map(slot).collect::<Vec<_>>()

@@ -80,7 +80,12 @@ fn norm<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 1> {
 
 fn latent_diff<B: Backend>(state: &Tensor<B, 2>, previous: &Tensor<B, 2>) -> Tensor<B, 1> {
     let (state, previous) = (f32_of(state), f32_of(previous));
-    norm(state.clone() - previous) / norm(state)
+    relative(norm(state.clone() - previous), state)
+}
+
+/// A length relative to that of the state, which is bounded from below: a state of zeros that stays has not changed.
+fn relative<B: Backend>(length: Tensor<B, 1>, state: Tensor<B, 2>) -> Tensor<B, 1> {
+    length / norm(state).clamp_min(1e-12)
 }
 
 fn cosine_distance<B: Backend>(state: &Tensor<B, 2>, previous: &Tensor<B, 2>) -> Tensor<B, 1> {
@@ -94,7 +99,7 @@ fn cosine_distance<B: Backend>(state: &Tensor<B, 2>, previous: &Tensor<B, 2>) ->
 fn acceleration<B: Backend>(state: &Tensor<B, 2>, previous: &Tensor<B, 2>, before: &Tensor<B, 2>) -> Tensor<B, 1> {
     let (state, previous, before) = (f32_of(state), f32_of(previous), f32_of(before));
     let change = (state.clone() - previous.clone()) - (previous - before);
-    norm(change) / norm(state)
+    relative(norm(change), state)
 }
 
 fn metric_diff<B: Backend>(

@@ -48,6 +48,9 @@ const WITHOUT_INFLUENCE: &[&str] = &[
     "use_cache",
 ];
 
+/// No size is larger, so that sums and products of a few of them do not overflow.
+const MOST: usize = 1 << 31;
+
 impl PublishedConfig {
     /// Reads a config.json.
     ///
@@ -166,7 +169,7 @@ impl PublishedConfig {
 
     fn as_size(&self, key: &str, found: Option<Value>) -> Result<usize> {
         let size = found.as_ref().and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
-        size.ok_or_else(|| self.wrong(key, found, "a whole number of at least 0"))
+        size.filter(|size| *size <= MOST).ok_or_else(|| self.wrong(key, found, "a whole number of at least 0"))
     }
 
     fn wrong(&self, key: &str, found: Option<Value>, expected: &str) -> DecoderError {

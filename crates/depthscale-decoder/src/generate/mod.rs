@@ -200,7 +200,7 @@ fn open<'r, B: Backend, K: Module<B> + RecurrentBlock<B>>(
     }
     let seed = request.sampling.seed;
     let reserve = limit.min(prompt.saturating_add(request.max_new_tokens)).min(prompt + MOST_RESERVED_AHEAD);
-    let cache = decoder.new_sequence(SequenceOptions { id: request.id, seed, reserve, retention })?;
+    let cache = decoder.new_sequence(SequenceOptions { id: request.id, seed, reserve, retention, capacity: None })?;
     let sampler = Sampler::new(&request.sampling, request.id);
     Ok(Running { index, request, cache, sampler, seen: request.prompt.clone() })
 }

@@ -228,6 +228,11 @@ fn limits_give_errors_and_leave_the_sequence_as_it_was() {
     let tokens: Vec<u32> = (1..=10).collect();
     let whole = decoder.run(&mut [whole(&mut fresh, &tokens)], &mut RunOptions::new(&rule)).expect("runs");
     close(&[all, more].concat(), &values(&whole.feeds[0]), "refused calls change nothing");
+    // A sequence may be given less than the model has.
+    let mut small = decoder.new_sequence(SequenceOptions { capacity: Some(3), ..Default::default() }).expect("opens");
+    let error = decoder.run(&mut [self::whole(&mut small, &[1; 4])], &mut RunOptions::new(&rule)).expect_err("full");
+    assert_eq!(error.to_string(), "4 tokens do not fit the cache's capacity of 3");
+    assert!(decoder.new_sequence(SequenceOptions { capacity: Some(11), ..Default::default() }).is_err());
     // Generation ends at the last position.
     let request = Request {
         id: 0,

@@ -251,3 +251,38 @@ fn bfloat_round(value: f32) -> (u16, f32) {
     let half = burn::tensor::bf16::from_f32(value);
     (half.to_bits(), half.to_f32())
 }
+
+/// Any JSON value, shallow.
+fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
+    use proptest::prelude::*;
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (0u64..70).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+        Just(json!([])),
+        Just(json!(["full_attention", 3])),
+        Just(json!({"std": "x", "rope_type": "default"})),
+    ]
+}
+
+proptest::proptest! {
+    /// A published config with any key set to anything is read or refused, never a panic.
+    #[test]
+    fn any_change_of_a_config_is_read_or_refused(model in 0..MODELS.len(), key in 0usize..40, value in any_json()) {
+        let text = std::fs::read(fixture(MODELS[model]).join("config.json")).expect("a config");
+        let mut config: Value = serde_json::from_slice(&text).expect("JSON");
+        let keys: Vec<String> = config.as_object().expect("an object").keys().cloned().collect();
+        config[&keys[key % keys.len()]] = value;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("config.json");
+        std::fs::write(&path, config.to_string()).expect("written");
+        match depthscale_decoder::Published::read(&path) {
+            Ok(published) => proptest::prop_assert!(published.config.validate().is_ok()),
+            Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MixerKind, QueryKey, StackConfig};
 use crate::error::{Error, Result, require};
+use crate::exit::MOST_STEPS;
 
 /// A looped decoder described as data: what the generic decoder is built from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -169,14 +170,14 @@ impl DecoderConfig {
     /// Checks every field and their combination; the error names the field, the value and what is allowed.
     pub fn validate(&self) -> Result<()> {
         let sizes = [
-            ("vocab_size", self.vocab_size),
-            ("d_model", self.d_model),
-            ("max_positions", self.max_positions),
-            ("depth", self.depth),
+            ("vocab_size", self.vocab_size, 1 << 30),
+            ("d_model", self.d_model, 1 << 24),
+            ("max_positions", self.max_positions, 1 << 30),
+            ("depth", self.depth, MOST_STEPS),
         ];
-        for (name, size) in sizes {
+        for (name, size, most) in sizes {
             require(size > 0, name, size, "must be at least 1")?;
-            require(size <= 1 << 30, name, size, "must be at most 1073741824")?;
+            require(size <= most, name, size, format!("must be at most {most}"))?;
         }
         require(
             self.norm_eps.is_finite() && self.norm_eps >= 0.0,

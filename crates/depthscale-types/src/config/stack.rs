@@ -156,17 +156,24 @@ impl StackConfig {
 
     /// Checks every field; `path` is the stack's place in the config and begins the field names in errors.
     pub fn validate(&self, path: &str) -> Result<()> {
+        const MOST: usize = 1 << 24;
         let sizes = [
-            ("n_layers", self.n_layers),
-            ("n_heads", self.n_heads),
-            ("n_kv_heads", self.n_kv_heads),
-            ("head_dim", self.head_dim),
-            ("d_ffn", self.d_ffn),
+            ("n_layers", self.n_layers, 1 << 12),
+            ("n_heads", self.n_heads, MOST),
+            ("n_kv_heads", self.n_kv_heads, MOST),
+            ("head_dim", self.head_dim, MOST),
+            ("d_ffn", self.d_ffn, MOST),
         ];
-        for (name, size) in sizes {
+        for (name, size, most) in sizes {
             require(size > 0, format!("{path}.{name}"), size, "must be at least 1")?;
-            require(size <= 1 << 24, format!("{path}.{name}"), size, "must be at most 16777216")?;
+            require(size <= most, format!("{path}.{name}"), size, format!("must be at most {most}"))?;
         }
+        require(
+            self.d_query() <= MOST,
+            format!("{path}.n_heads * head_dim"),
+            self.d_query(),
+            format!("must be at most {MOST}"),
+        )?;
         require(
             self.n_heads.is_multiple_of(self.n_kv_heads),
             format!("{path}.n_kv_heads"),
