@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 
 use burn::tensor::backend::Backend;
 use burn_flex::Flex;
-use depthscale_decoder::{ExitRule, Feed, LogitRows, Phase, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions};
+use depthscale_decoder::{
+    ExitRule, Feed, LogitRows, Phase, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
+};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 

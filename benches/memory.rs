@@ -38,8 +38,12 @@ fn measure(retention: &str, depth: &str) {
         end_tokens: Vec::new(),
     };
     // Together, so that every depth computes the same rows at once.
-    let options =
-        GenerateOptions { retention, chunk: CHUNK, prefill: Prefill::ApproximateParallel, ..GenerateOptions::new(&rule) };
+    let options = GenerateOptions {
+        retention,
+        chunk: CHUNK,
+        prefill: Prefill::ApproximateParallel,
+        ..GenerateOptions::new(&rule)
+    };
     let output = generate(&decoder, &[request], &options, &mut |_, _| ControlFlow::Continue(()));
     let generations = output.unwrap_or_else(|error| panic!("{error}")).generations;
     assert_eq!(generations[0].tokens.len(), GENERATED);

@@ -29,8 +29,13 @@ fn main() -> anyhow::Result<()> {
     let decoder = directory.load::<Flex>(&Default::default(), &mut |_| {})?;
     let rule = ExitRule::fixed(config.depth);
     let mut cache = decoder.new_sequence(SequenceOptions::default())?;
-    let mut feeds =
-        [Feed { cache: &mut cache, tokens: &[1, 2, 3], phase: Phase::Prompt, logits: LogitRows::All, initial_state: None }];
+    let mut feeds = [Feed {
+        cache: &mut cache,
+        tokens: &[1, 2, 3],
+        phase: Phase::Prompt,
+        logits: LogitRows::All,
+        initial_state: None,
+    }];
     let output = decoder.run(&mut feeds, &mut RunOptions::new(&rule))?;
     if let Some(logits) = &output.feeds[0].logits {
         println!("logits of three tokens: {:?}, largest {:.3}", logits.dims(), logits.clone().max().into_scalar());

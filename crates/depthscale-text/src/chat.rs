@@ -31,10 +31,7 @@ pub struct ChatMessage {
 impl ChatMessage {
     /// A message.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self {
-            role: role.into(),
-            content: content.into(),
-        }
+        Self { role: role.into(), content: content.into() }
     }
 }
 
@@ -86,11 +83,7 @@ impl ChatTemplate {
     ///
     /// [`TextError::TemplateRefused`] when the template calls `raise_exception`, for example because roles do not
     /// alternate, and [`TextError::TemplateRender`] when it fails in another way.
-    pub fn render(
-        &self,
-        messages: &[ChatMessage],
-        add_generation_prompt: bool,
-    ) -> Result<String, TextError> {
+    pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String, TextError> {
         let messages: Vec<Value> = messages.iter().map(MessageValue::of).collect();
         let variables = context! {
             messages,
@@ -108,14 +101,8 @@ impl ChatTemplate {
     fn failure(&self, error: &Error) -> TextError {
         let path = self.path.clone();
         match refusal(error) {
-            Some(Refusal(message)) => TextError::TemplateRefused {
-                path,
-                message: message.clone(),
-            },
-            None => TextError::TemplateRender {
-                path,
-                message: describe(error),
-            },
+            Some(Refusal(message)) => TextError::TemplateRefused { path, message: message.clone() },
+            None => TextError::TemplateRender { path, message: describe(error) },
         }
     }
 }
@@ -144,26 +131,19 @@ impl Object for MessageValue {
     }
 }
 
-fn find_template(
-    dir: &Path,
-    config: Option<&CheckpointJson>,
-) -> Result<(PathBuf, String), TextError> {
+fn find_template(dir: &Path, config: Option<&CheckpointJson>) -> Result<(PathBuf, String), TextError> {
     let path = dir.join(TEMPLATE_FILE);
     if let Some(bytes) = read_optional(&path)? {
         return match String::from_utf8(bytes) {
             Ok(source) => Ok((path, source)),
-            Err(error) => Err(TextError::Malformed {
-                path,
-                expected: "a template in UTF-8",
-                message: error.to_string(),
-            }),
+            Err(error) => {
+                Err(TextError::Malformed { path, expected: "a template in UTF-8", message: error.to_string() })
+            }
         };
     }
     let published = config.and_then(|config| Some((config, config.get(TEMPLATE_KEY)?)));
     let Some((config, value)) = published else {
-        return Err(TextError::NoChatTemplate {
-            dir: dir.to_owned(),
-        });
+        return Err(TextError::NoChatTemplate { dir: dir.to_owned() });
     };
     let source = match value {
         Json::Array(named) => named.iter().find(|entry| entry["name"] == "default"),
@@ -187,9 +167,7 @@ fn special_token(config: Option<&CheckpointJson>, key: &str) -> Result<Option<St
     };
     match value.as_str().or_else(|| value["content"].as_str()) {
         Some(token) => Ok(Some(token.to_owned())),
-        None => {
-            Err(config.wrong_type(key, "a string, or an object with a string `content`", value))
-        }
+        None => Err(config.wrong_type(key, "a string, or an object with a string `content`", value)),
     }
 }
 
@@ -199,10 +177,7 @@ fn token_or_undefined(token: Option<&str>) -> Value {
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    let syntax = SyntaxConfig::builder()
-        .trim_blocks(true)
-        .lstrip_blocks(true)
-        .build();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the default ones"));
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -232,9 +207,7 @@ fn describe(error: &Error) -> String {
 }
 
 fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |cause| {
-        cause.source()
-    })
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |cause| cause.source())
 }
 
 #[cfg(test)]

@@ -27,11 +27,7 @@ impl CheckpointJson {
         };
         match serde_json::from_slice(&bytes) {
             Ok(root) => Ok(Some(Self { path, root })),
-            Err(error) => Err(TextError::Malformed {
-                path,
-                expected: "a JSON object",
-                message: error.to_string(),
-            }),
+            Err(error) => Err(TextError::Malformed { path, expected: "a JSON object", message: error.to_string() }),
         }
     }
 
@@ -47,12 +43,7 @@ impl CheckpointJson {
             Some((end, _)) => format!("{}...", &found[..end]),
             None => found,
         };
-        TextError::WrongType {
-            path: self.path.clone(),
-            key: key.to_owned(),
-            expected,
-            found,
-        }
+        TextError::WrongType { path: self.path.clone(), key: key.to_owned(), expected, found }
     }
 }
 
@@ -61,9 +52,6 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, TextError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TextError::Unreadable {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(TextError::Unreadable { path: path.to_owned(), source }),
     }
 }

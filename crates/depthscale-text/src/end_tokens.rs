@@ -13,11 +13,8 @@ pub const OURO_END_MARKERS: &[(u32, &str)] = &[(0, "<|endoftext|>"), (2, "<|im_e
 
 /// The tokens at which [Huginn](https://arxiv.org/abs/2502.05171) ends: a new document, the end of one, the end of a
 /// chat turn.
-pub const HUGINN_END_MARKERS: &[(u32, &str)] = &[
-    (65504, "<|begin_text|>"),
-    (65505, "<|end_text|>"),
-    (65508, "<|end_turn|>"),
-];
+pub const HUGINN_END_MARKERS: &[(u32, &str)] =
+    &[(65504, "<|begin_text|>"), (65505, "<|end_text|>"), (65508, "<|end_turn|>")];
 
 const FILES: [&str; 2] = ["generation_config.json", "config.json"];
 const KEY: &str = "eos_token_id";
@@ -42,11 +39,7 @@ impl EndTokens {
     ///
     /// [`TextError::Unreadable`], [`TextError::Malformed`] or [`TextError::WrongType`] for a file that does not say
     /// it properly, [`TextError::UnknownEndToken`] for an id that the tokenizer does not have.
-    pub fn resolve(
-        dir: &Path,
-        family_markers: &[(u32, &str)],
-        tokenizer: &TextTokenizer,
-    ) -> Result<Self, TextError> {
+    pub fn resolve(dir: &Path, family_markers: &[(u32, &str)], tokenizer: &TextTokenizer) -> Result<Self, TextError> {
         let mut ids = BTreeSet::new();
         for name in FILES {
             if let Some(file) = CheckpointJson::open_optional(dir, name)? {
@@ -79,9 +72,7 @@ impl EndTokens {
 
 impl FromIterator<u32> for EndTokens {
     fn from_iter<I: IntoIterator<Item = u32>>(ids: I) -> Self {
-        Self {
-            ids: ids.into_iter().collect(),
-        }
+        Self { ids: ids.into_iter().collect() }
     }
 }
 
@@ -101,9 +92,7 @@ fn add_published_ids(
         let Some(id) = item.as_u64() else {
             return Err(file.wrong_type(KEY, EXPECTED, value));
         };
-        let known = u32::try_from(id)
-            .ok()
-            .filter(|id| tokenizer.id_to_token(*id).is_some());
+        let known = u32::try_from(id).ok().filter(|id| tokenizer.id_to_token(*id).is_some());
         let Some(known) = known else {
             return Err(TextError::UnknownEndToken {
                 path: file.path.clone(),
@@ -146,21 +135,13 @@ mod tests {
     fn both_files_are_united() {
         let ids = resolve(r#"{"eos_token_id": [7, 9, 7]}"#, r#"{"eos_token_id": 3}"#);
         assert_eq!(ids.unwrap(), [3, 7, 9]);
-        assert!(
-            resolve(r#"{"eos_token_id": null}"#, "{}")
-                .unwrap()
-                .is_empty()
-        );
+        assert!(resolve(r#"{"eos_token_id": null}"#, "{}").unwrap().is_empty());
     }
 
     #[test]
     fn markers_count_where_the_tokenizer_has_their_text() {
         let dir = tempfile::tempdir().unwrap();
-        let markers = [
-            (END_OF_TEXT_ID, "<|endoftext|>"),
-            (IM_END_ID, "<|other|>"),
-            (70_000, "<|end_turn|>"),
-        ];
+        let markers = [(END_OF_TEXT_ID, "<|endoftext|>"), (IM_END_ID, "<|other|>"), (70_000, "<|end_turn|>")];
         let end_tokens = EndTokens::resolve(dir.path(), &markers, &testing::byte_level()).unwrap();
         assert_eq!(end_tokens, [END_OF_TEXT_ID].into_iter().collect());
 

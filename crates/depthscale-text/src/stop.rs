@@ -44,11 +44,7 @@ impl StopStrings {
     pub fn new(stops: Vec<String>) -> Result<Self, TextError> {
         match stops.iter().position(String::is_empty) {
             Some(index) => Err(TextError::EmptyStopString { index }),
-            None => Ok(Self {
-                stops,
-                held: String::new(),
-                stopped: None,
-            }),
+            None => Ok(Self { stops, held: String::new(), stopped: None }),
         }
     }
 
@@ -56,10 +52,7 @@ impl StopStrings {
     /// follows it are never given out.
     pub fn push(&mut self, piece: &str) -> StopOutcome {
         if self.stopped.is_some() {
-            return StopOutcome {
-                emit: String::new(),
-                stopped: self.stopped,
-            };
+            return StopOutcome { emit: String::new(), stopped: self.stopped };
         }
         // A match that ended inside the held text would have been found when that text came.
         let n_searched = self.held.len();
@@ -73,10 +66,7 @@ impl StopStrings {
             None => self.possible_start(),
         };
         let held = self.held.split_off(keep_from);
-        StopOutcome {
-            emit: std::mem::replace(&mut self.held, held),
-            stopped: self.stopped,
-        }
+        StopOutcome { emit: std::mem::replace(&mut self.held, held), stopped: self.stopped }
     }
 
     /// The text still held back, for when no more comes. Empty after a stop.
@@ -87,14 +77,12 @@ impl StopStrings {
     /// The match that ends first behind byte `searched`: where it starts, and which stop string it is.
     fn first_match(&self, searched: usize) -> Option<(usize, usize)> {
         let new_text = self.held[searched..].char_indices();
-        new_text
-            .map(|(at, c)| searched + at + c.len_utf8())
-            .find_map(|end| {
-                let text = &self.held[..end];
-                let ending = self.stops.iter().enumerate();
-                let ending = ending.filter(|(_, stop)| text.ends_with(stop.as_str()));
-                ending.map(|(index, stop)| (end - stop.len(), index)).min()
-            })
+        new_text.map(|(at, c)| searched + at + c.len_utf8()).find_map(|end| {
+            let text = &self.held[..end];
+            let ending = self.stops.iter().enumerate();
+            let ending = ending.filter(|(_, stop)| text.ends_with(stop.as_str()));
+            ending.map(|(index, stop)| (end - stop.len(), index)).min()
+        })
     }
 
     /// Where the longest end of the held text starts that a stop string begins with.
@@ -140,10 +128,7 @@ mod tests {
     }
 
     /// Pushes the pieces and flushes.
-    fn run<'a>(
-        stops: &mut StopStrings,
-        pieces: impl IntoIterator<Item = &'a str>,
-    ) -> (String, Option<usize>) {
+    fn run<'a>(stops: &mut StopStrings, pieces: impl IntoIterator<Item = &'a str>) -> (String, Option<usize>) {
         let mut emitted = String::new();
         for piece in pieces {
             emitted.push_str(&stops.push(piece).emit);
@@ -159,13 +144,7 @@ mod tests {
         assert_eq!(stops.push("N").emit, "");
         assert_eq!(stops.push("E").emit, "EN");
         assert_eq!(stops.push("ND34").stopped, Some(0));
-        assert_eq!(
-            stops.push("56"),
-            StopOutcome {
-                emit: String::new(),
-                stopped: Some(0)
-            }
-        );
+        assert_eq!(stops.push("56"), StopOutcome { emit: String::new(), stopped: Some(0) });
         assert_eq!(stops.flush(), "");
 
         let mut stops = stop_strings(&["END"]);

@@ -33,12 +33,7 @@ pub struct StreamDecoder {
 impl StreamDecoder {
     /// A stream that has seen nothing yet.
     pub fn new(tokenizer: &TextTokenizer) -> Self {
-        Self {
-            tokenizer: tokenizer.clone(),
-            window: Vec::new(),
-            n_context: 0,
-            shown: String::new(),
-        }
+        Self { tokenizer: tokenizer.clone(), window: Vec::new(), n_context: 0, shown: String::new() }
     }
 
     /// Takes the next id and returns the text that is complete now, if there is any. Special tokens, and ids that the
@@ -126,14 +121,8 @@ mod tests {
     #[test]
     fn characters_come_out_whole() {
         let tokenizer = testing::byte_level();
-        assert_eq!(
-            pieces(&tokenizer, &bytes("aé€😀b")),
-            ["a", "é", "€", "😀", "b", ""]
-        );
-        assert_eq!(
-            pieces(&tokenizer, &[testing::SPACE_E_ACUTE_ID, 0xc3]),
-            [" é", "\u{fffd}"]
-        );
+        assert_eq!(pieces(&tokenizer, &bytes("aé€😀b")), ["a", "é", "€", "😀", "b", ""]);
+        assert_eq!(pieces(&tokenizer, &[testing::SPACE_E_ACUTE_ID, 0xc3]), [" é", "\u{fffd}"]);
     }
 
     #[test]
@@ -157,15 +146,9 @@ mod tests {
     fn byte_tokens_among_others() {
         let tokenizer = testing::byte_fallback();
         let ids = [257, 0xc3, 0xa9, 0xc3, 0xa9, 256, 0xe2, 0x82, 0xac, 257];
-        assert_eq!(
-            pieces(&tokenizer, &ids),
-            ["b", "é", "é", "a", "€", " b", ""]
-        );
+        assert_eq!(pieces(&tokenizer, &ids), ["b", "é", "é", "a", "€", " b", ""]);
         // The run of three byte tokens as a whole is not UTF-8, but its "é" has been given out by then.
-        assert_eq!(
-            pieces(&tokenizer, &[0xc3, 0xa9, 0xc3, 256]),
-            ["é", "\u{fffd}a", ""]
-        );
+        assert_eq!(pieces(&tokenizer, &[0xc3, 0xa9, 0xc3, 256]), ["é", "\u{fffd}a", ""]);
     }
 
     #[test]

@@ -27,9 +27,7 @@ pub(crate) fn arith_json() -> Value {
 
 /// A byte-level tokenizer whose ids 0..256 are the bytes of that value, plus one longer token and two special ones.
 pub(crate) fn byte_level() -> TextTokenizer {
-    let mut vocab: Map<String, Value> = (0..=255u8)
-        .map(|byte| (byte_char(byte).to_string(), byte.into()))
-        .collect();
+    let mut vocab: Map<String, Value> = (0..=255u8).map(|byte| (byte_char(byte).to_string(), byte.into())).collect();
     let long: String = " é".bytes().map(byte_char).collect();
     vocab.insert(long, SPACE_E_ACUTE_ID.into());
     vocab.insert("<|endoftext|>".to_owned(), END_OF_TEXT_ID.into());
@@ -56,9 +54,7 @@ pub(crate) fn metaspace() -> TextTokenizer {
 /// A tokenizer that falls back to byte tokens: ids 0..256 are `<0x00>` to `<0xFF>`, 256 is `a`, 257 is `▁b`; a leading
 /// space is stripped.
 pub(crate) fn byte_fallback() -> TextTokenizer {
-    let mut vocab: Map<String, Value> = (0..=255u8)
-        .map(|byte| (format!("<0x{byte:02X}>"), byte.into()))
-        .collect();
+    let mut vocab: Map<String, Value> = (0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), byte.into())).collect();
     vocab.insert("a".to_owned(), 256.into());
     vocab.insert("▁b".to_owned(), 257.into());
     load(json!({

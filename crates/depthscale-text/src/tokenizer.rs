@@ -37,10 +37,7 @@ impl TextTokenizer {
         let path = dir.join(FILE_NAME);
         match read_optional(&path)? {
             Some(bytes) => Self::from_bytes(&bytes, &path),
-            None => Err(TextError::MissingFile {
-                path,
-                expected: EXPECTED,
-            }),
+            None => Err(TextError::MissingFile { path, expected: EXPECTED }),
         }
     }
 
@@ -57,17 +54,13 @@ impl TextTokenizer {
             expected: EXPECTED,
             message: error.to_string(),
         };
-        let published: Published =
-            serde_json::from_slice(json).map_err(|error| malformed(error.into()))?;
+        let published: Published = serde_json::from_slice(json).map_err(|error| malformed(error.into()))?;
         let mut inner = Tokenizer::from_bytes(json).map_err(malformed)?;
         inner.with_truncation(None).map_err(malformed)?;
         inner.with_padding(None);
         check_added_tokens(&inner, &published).map_err(|message| malformed(message.into()))?;
         let highest_id = inner.get_vocab(true).into_values().max();
-        Ok(Self {
-            inner: Arc::new(inner),
-            id_bound: highest_id.map_or(0, |id| id as usize + 1),
-        })
+        Ok(Self { inner: Arc::new(inner), id_bound: highest_id.map_or(0, |id| id as usize + 1) })
     }
 
     /// The ids of a prompt, with those special tokens that the tokenizer's own post-processor adds.
@@ -93,9 +86,7 @@ impl TextTokenizer {
     fn encode_text(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, TextError> {
         match self.inner.encode_fast(text, add_special_tokens) {
             Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => Err(TextError::Encode {
-                message: error.to_string(),
-            }),
+            Err(error) => Err(TextError::Encode { message: error.to_string() }),
         }
     }
 
@@ -106,12 +97,7 @@ impl TextTokenizer {
     ///
     /// [`TextError::Decode`] when the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TextError> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| TextError::Decode {
-                n_ids: ids.len(),
-                message: error.to_string(),
-            })
+        self.inner.decode(ids, true).map_err(|error| TextError::Decode { n_ids: ids.len(), message: error.to_string() })
     }
 
     /// The number of tokens, added ones included.
@@ -224,14 +210,8 @@ mod tests {
     fn encodes_as_the_fixture_says() {
         let tokenizer = TextTokenizer::open(&testing::arith_dir()).unwrap();
         // The vocabulary is "\n" 1, digits from 2, "+" 12, "=" 14; the post-processor puts "\n" first.
-        assert_eq!(
-            tokenizer.encode("47+38=").unwrap(),
-            [1, 6, 9, 12, 5, 10, 14]
-        );
-        assert_eq!(
-            tokenizer.encode_plain("47+38=").unwrap(),
-            [6, 9, 12, 5, 10, 14]
-        );
+        assert_eq!(tokenizer.encode("47+38=").unwrap(), [1, 6, 9, 12, 5, 10, 14]);
+        assert_eq!(tokenizer.encode_plain("47+38=").unwrap(), [6, 9, 12, 5, 10, 14]);
         assert_eq!(tokenizer.decode(&[6, 9, 12, 5, 10, 14]).unwrap(), "47+38=");
         assert_eq!((tokenizer.vocab_size(), tokenizer.id_bound()), (15, 15));
         assert_eq!(tokenizer.token_to_id("+"), Some(12));
@@ -244,10 +224,7 @@ mod tests {
         let tokenizer = testing::byte_level();
         // 256 bytes, one merged token, and the two special tokens 300 and 301.
         assert_eq!((tokenizer.vocab_size(), tokenizer.id_bound()), (259, 302));
-        assert_eq!(
-            tokenizer.encode("<|im_end|>").unwrap(),
-            [testing::IM_END_ID]
-        );
+        assert_eq!(tokenizer.encode("<|im_end|>").unwrap(), [testing::IM_END_ID]);
         assert_eq!(tokenizer.decode(&[testing::IM_END_ID, 280]).unwrap(), "");
     }
 

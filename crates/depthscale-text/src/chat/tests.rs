@@ -36,20 +36,11 @@ fn render(template: &str, content: &str) -> Result<String, TextError> {
 #[test]
 fn a_conversation_in_chatml() {
     let template = open(&[(TEMPLATE_FILE, CHATML)]).unwrap();
-    let messages = [
-        ChatMessage::new("user", " What is 2+2? "),
-        ChatMessage::new("assistant", "4"),
-    ];
+    let messages = [ChatMessage::new("user", " What is 2+2? "), ChatMessage::new("assistant", "4")];
     let system = "<|im_start|>system\nBe helpful.<|im_end|>\n";
     let turns = "<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n4<|im_end|>\n";
-    assert_eq!(
-        template.render(&messages, false).unwrap(),
-        format!("{system}{turns}")
-    );
-    assert_eq!(
-        template.render(&messages, true).unwrap(),
-        format!("{system}{turns}<|im_start|>assistant\n")
-    );
+    assert_eq!(template.render(&messages, false).unwrap(), format!("{system}{turns}"));
+    assert_eq!(template.render(&messages, true).unwrap(), format!("{system}{turns}<|im_start|>assistant\n"));
 }
 
 #[test]
@@ -68,10 +59,7 @@ fn a_template_can_refuse() {
 fn a_refusal_inside_a_macro_is_still_one() {
     let template = "{% macro check() %}{{ raise_exception('no') }}{% endmacro %}{{ check() }}";
     let error = render(template, "hi").unwrap_err();
-    assert!(
-        matches!(&error, TextError::TemplateRefused { message, .. } if message == "no"),
-        "{error}"
-    );
+    assert!(matches!(&error, TextError::TemplateRefused { message, .. } if message == "no"), "{error}");
 }
 
 #[test]
@@ -112,10 +100,7 @@ fn a_checkpoint_without_a_template_says_so() {
         assert!(error.to_string().contains(TEMPLATE_FILE), "{error}");
         assert!(error.to_string().contains(CONFIG_FILE), "{error}");
     }
-    assert!(matches!(
-        open(&[]).unwrap_err(),
-        TextError::NoChatTemplate { .. }
-    ));
+    assert!(matches!(open(&[]).unwrap_err(), TextError::NoChatTemplate { .. }));
 }
 
 #[test]
@@ -123,23 +108,14 @@ fn wrong_types_name_the_key() {
     let cases = [
         (json!({"chat_template": 3}), "chat_template"),
         (json!({"chat_template": [3]}), "chat_template"),
-        (
-            json!({"chat_template": [{"name": "a", "template": "b"}]}),
-            "chat_template",
-        ),
-        (
-            json!({"chat_template": [{"name": "default"}]}),
-            "chat_template",
-        ),
+        (json!({"chat_template": [{"name": "a", "template": "b"}]}), "chat_template"),
+        (json!({"chat_template": [{"name": "default"}]}), "chat_template"),
         (json!({"chat_template": "a", "bos_token": 1}), "bos_token"),
         (json!({"chat_template": "a", "eos_token": {}}), "eos_token"),
     ];
     for (config, wrong) in cases {
         let error = open(&[(CONFIG_FILE, &config.to_string())]).unwrap_err();
-        assert!(
-            matches!(&error, TextError::WrongType { key, .. } if key == wrong),
-            "{config}: {error}"
-        );
+        assert!(matches!(&error, TextError::WrongType { key, .. } if key == wrong), "{config}: {error}");
     }
     let error = open(&[(TEMPLATE_FILE, "a"), (CONFIG_FILE, "{")]).unwrap_err();
     assert!(matches!(error, TextError::Malformed { .. }), "{error}");
@@ -148,29 +124,18 @@ fn wrong_types_name_the_key() {
 #[test]
 fn a_template_that_does_not_parse_names_its_line() {
     let error = open(&[(TEMPLATE_FILE, "line one\n{% if %}")]).unwrap_err();
-    assert!(
-        matches!(&error, TextError::TemplateSyntax { message, .. } if message.contains(":2")),
-        "{error}"
-    );
+    assert!(matches!(&error, TextError::TemplateSyntax { message, .. } if message.contains(":2")), "{error}");
 }
 
 #[test]
 fn failures_while_rendering_are_typed() {
-    for template in [
-        "{{ absent.name }}",
-        "{{ absent() }}",
-        "{{ strftime_now('%Y') }}",
-    ] {
+    for template in ["{{ absent.name }}", "{{ absent() }}", "{{ strftime_now('%Y') }}"] {
         let error = render(template, "").unwrap_err();
-        assert!(
-            matches!(&error, TextError::TemplateRender { .. }),
-            "{error}"
-        );
+        assert!(matches!(&error, TextError::TemplateRender { .. }), "{error}");
     }
     let error = render("{{ strftime_now('%Y') }}", "").unwrap_err();
     assert!(error.to_string().contains("strftime_now"), "{error}");
-    let guarded =
-        "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}no date{% endif %}";
+    let guarded = "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}no date{% endif %}";
     assert_eq!(render(guarded, "").unwrap(), "no date");
 }
 
@@ -179,18 +144,8 @@ fn json_is_written_as_python_does() {
     let content = "<a href='x'>é&\\u003c\\\"\n";
     // json.dumps({"role": "user", "content": ...}, ensure_ascii=False)
     let expected = r#"{"role": "user", "content": "<a href='x'>é&\\u003c\\\"\n"}"#;
-    assert_eq!(
-        render("{{ messages[0] | tojson }}", content).unwrap(),
-        expected
-    );
-    assert_eq!(
-        render(
-            "{{ messages[0].content | tojson(ensure_ascii=False) }}",
-            "é<"
-        )
-        .unwrap(),
-        "\"é<\""
-    );
+    assert_eq!(render("{{ messages[0] | tojson }}", content).unwrap(), expected);
+    assert_eq!(render("{{ messages[0].content | tojson(ensure_ascii=False) }}", "é<").unwrap(), "\"é<\"");
     assert_eq!(
         render("{{ messages | tojson(indent=2) }}", "a").unwrap(),
         "[\n  {\n    \"role\": \"user\",\n    \"content\": \"a\"\n  }\n]"

@@ -1,0 +1,13 @@
+//! Arguments that several commands share.
+
+mod cache;
+mod exit;
+mod model;
+mod prompt;
+mod sampling;
+
+pub(crate) use cache::CacheArguments;
+pub(crate) use exit::ExitArguments;
+pub(crate) use model::{BackendArguments, ModelArguments, open};
+pub(crate) use prompt::{read_prompt, read_text};
+pub(crate) use sampling::SamplingArguments;

@@ -1,0 +1,174 @@
+//! `depthscale inspect`
+
+mod memory;
+mod parts;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anstyle::Style;
+use clap::Args;
+use depthscale::decoder::ModelDirectory;
+use depthscale::types::{DecoderConfig, MemoryQuery};
+use serde_json::json;
+
+use crate::arguments::open;
+use crate::display::{Align, Cell, Paint, Table, bytes, grouped};
+use crate::failure::Usage;
+use memory::{Retained, memory_under_each_policy};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The model: a directory with config.json and safetensors
+    #[arg(value_name = "DIR")]
+    model: PathBuf,
+
+    /// Tokens a sequence; without it, what the model was made for, at most 4096
+    #[arg(long, value_name = "TOKENS")]
+    context: Option<usize>,
+
+    /// Steps; without it, the depth of the model's config
+    #[arg(long, value_name = "STEPS")]
+    depth: Option<usize>,
+
+    /// Sequences
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The context memory is shown for where none is given.
+const USUAL_CONTEXT: usize = 4096;
+
+/// Token rows computed at once and bytes an element, as `generate` runs.
+const CHUNK: usize = 512;
+const F32_BYTES: usize = 4;
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let directory = open(&arguments.model)?;
+    let query = arguments.query(directory.config())?;
+    let retained = memory_under_each_policy(directory.config(), &query);
+    if arguments.json { print_json(&directory, &query, &retained) } else { print(&directory, &query, &retained) }
+}
+
+impl Arguments {
+    fn query(&self, config: &DecoderConfig) -> anyhow::Result<MemoryQuery> {
+        let query = MemoryQuery {
+            context: self.context.unwrap_or(config.max_positions.min(USUAL_CONTEXT)),
+            depth: self.depth.unwrap_or(config.depth),
+            batch: self.batch,
+            chunk: CHUNK,
+            retention: Default::default(),
+            weight_bytes: F32_BYTES,
+            cache_bytes: F32_BYTES,
+        };
+        let limits = [
+            ("context", query.context, config.max_positions),
+            ("depth", query.depth, 1 << 20),
+            ("batch", query.batch, 1 << 20),
+        ];
+        for (name, value, limit) in limits {
+            if value == 0 || value > limit {
+                return Err(Usage::new(format!("{name} is {value}: must be from 1 to {limit}")).into());
+            }
+        }
+        Ok(MemoryQuery { chunk: query.chunk.min(query.context * query.batch), ..query })
+    }
+}
+
+fn print(directory: &ModelDirectory, query: &MemoryQuery, retained: &[Retained]) -> anyhow::Result<()> {
+    let config = directory.config();
+    let paint = Paint::stdout();
+    let mut stdout = io::stdout().lock();
+    let heading = |text: &str| paint.style(Style::new().bold(), text);
+    writeln!(stdout, "{}  {}", heading(config.family.name()), directory.path().display())?;
+
+    writeln!(stdout, "\n{}", heading("Parts"))?;
+    print_pairs(&mut stdout, parts::describe(config, directory.exit()), paint)?;
+
+    writeln!(stdout, "\n{}", heading("Parameters"))?;
+    let without = grouped(config.parameter_count_without_embeddings());
+    let counts = [
+        ("unique", format!("{} ({without} without embeddings)", grouped(config.parameter_count()))),
+        ("stored", grouped(directory.stored_parameters())),
+    ];
+    print_pairs(&mut stdout, counts, paint)?;
+
+    let sequences = if query.batch == 1 { "one sequence".into() } else { format!("{} sequences", query.batch) };
+    let tokens = grouped(query.context as u64);
+    let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in f32", query.depth);
+    writeln!(stdout, "\n{}", heading(&title))?;
+    let numbers = std::iter::repeat_n(Align::Right, 6);
+    let mut table = Table::new([Align::Left].into_iter().chain(numbers));
+    table.headings(&[
+        "  K/V retention",
+        "K/V per token",
+        "weights",
+        "global K/V",
+        "per-step K/V",
+        "activations",
+        "total",
+    ]);
+    for Retained { policy, needs } in retained {
+        let mut row = vec![Cell::new(format!("  {policy}"))];
+        match needs {
+            Ok((per_token, report)) => {
+                let terms = [report.weights, report.global_kv, report.per_step_kv, report.activations, report.total()];
+                row.extend([*per_token].into_iter().chain(terms).map(|n| Cell::new(bytes(n))));
+            }
+            Err(why) => row.push(Cell::styled(Style::new().dimmed(), format!("not possible: {why}"))),
+        }
+        table.row(row);
+    }
+    for line in table.lines(paint) {
+        writeln!(stdout, "{line}")?;
+    }
+    Ok(())
+}
+
+fn print_pairs(
+    stdout: &mut impl Write,
+    pairs: impl IntoIterator<Item = (&'static str, String)>,
+    paint: Paint,
+) -> io::Result<()> {
+    let mut table = Table::new([Align::Left, Align::Left]);
+    for (name, value) in pairs {
+        table.row([Cell::styled(Style::new().dimmed(), format!("  {name}")), Cell::new(value)]);
+    }
+    table.lines(paint).iter().try_for_each(|line| writeln!(stdout, "{line}"))
+}
+
+fn print_json(directory: &ModelDirectory, query: &MemoryQuery, retained: &[Retained]) -> anyhow::Result<()> {
+    let config = directory.config();
+    let memory: Vec<_> = retained
+        .iter()
+        .map(|Retained { policy, needs }| match needs {
+            Ok((per_token, report)) => json!({
+                "retention": policy,
+                "kv_bytes_per_token": per_token,
+                "memory": report,
+                "total": report.total(),
+            }),
+            Err(why) => json!({ "retention": policy, "not_possible": why }),
+        })
+        .collect();
+    let report = json!({
+        "family": config.family,
+        "config": config,
+        "exit": directory.exit(),
+        "parameters": {
+            "unique": config.parameter_count(),
+            "without_embeddings": config.parameter_count_without_embeddings(),
+            "stored": directory.stored_parameters(),
+        },
+        "context": query.context,
+        "depth": query.depth,
+        "batch": query.batch,
+        "memory": memory,
+    });
+    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The commands, one a file.
+
+pub(crate) mod completions;
+pub(crate) mod generate;
+pub(crate) mod inspect;
+pub(crate) mod reason;
+pub(crate) mod verify;

@@ -1,0 +1,188 @@
+//! `depthscale verify`
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::bail;
+use clap::Args;
+use depthscale::checkpoint::{Checkpoint, EXPECTED_FILE};
+use depthscale::decoder::ModelDirectory;
+use depthscale::decoder::verify::{Comparison, F32_TOLERANCE, VerifyPath, verify};
+use depthscale::prelude::*;
+use serde_json::json;
+
+use crate::arguments::{BackendArguments, open};
+use crate::display::{Align, Cell, Paint, Table, significant};
+use crate::failure::Usage;
+use crate::progress::{Verbosity, loading, spinner};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The model: a directory with config.json and safetensors
+    #[arg(value_name = "DIR")]
+    model: PathBuf,
+
+    /// Outputs of the published implementation; without it, expected.safetensors beside the model
+    #[arg(long, value_name = "FILE")]
+    expected: Option<PathBuf>,
+
+    /// Compare recomputation: every call begins with empty caches
+    #[arg(long)]
+    exact_forward: bool,
+
+    /// Compare the cached path: fed in chunks, then token by token
+    #[arg(long)]
+    cached: bool,
+
+    /// Largest difference, relative to one plus the largest expected magnitude
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = F32_TOLERANCE)]
+    tolerance: f64,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    backend: BackendArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if !(arguments.tolerance.is_finite() && arguments.tolerance >= 0.0) {
+        return Err(Usage::new(format!("tolerance is {}: must be finite and not negative", arguments.tolerance)).into());
+    }
+    let directory = open(&arguments.model)?;
+    let comparisons = arguments.backend.run(Verify {
+        expected: open_expected(arguments)?,
+        directory: &directory,
+        paths: arguments.paths(),
+        tolerance: arguments.tolerance,
+        verbosity: arguments.backend.verbosity(),
+    })?;
+    if arguments.json {
+        print_json(&comparisons)?
+    } else {
+        print_table(&comparisons, &arguments.paths())?
+    }
+    let failed = comparisons.iter().filter(|comparison| !comparison.passes()).count();
+    if failed > 0 {
+        bail!("{failed} of {} comparisons differ by more than the tolerance", comparisons.len());
+    }
+    Ok(())
+}
+
+impl Arguments {
+    fn paths(&self) -> Vec<VerifyPath> {
+        match (self.exact_forward, self.cached) {
+            (true, false) => vec![VerifyPath::ExactForward],
+            (false, true) => vec![VerifyPath::Cached],
+            (true, true) | (false, false) => vec![VerifyPath::ExactForward, VerifyPath::Cached],
+        }
+    }
+}
+
+fn open_expected(arguments: &Arguments) -> anyhow::Result<Checkpoint> {
+    let beside = arguments.model.join(EXPECTED_FILE);
+    let path = match &arguments.expected {
+        Some(path) => path,
+        None if beside.exists() => &beside,
+        None => bail!("{}: no {EXPECTED_FILE} beside the model: nothing to compare with", arguments.model.display()),
+    };
+    Ok(Checkpoint::open_file(path)?)
+}
+
+/// Loads a decoder and compares it.
+struct Verify<'a> {
+    directory: &'a ModelDirectory,
+    expected: Checkpoint,
+    paths: Vec<VerifyPath>,
+    tolerance: f64,
+    verbosity: Verbosity,
+}
+
+impl BackendTask for Verify<'_> {
+    type Output = depthscale::Result<Vec<Comparison>>;
+
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
+        let bar = loading(self.directory.config().parameter_count(), self.verbosity);
+        let decoder = self.directory.load::<B>(&device, &mut |loaded| bar.position(loaded))?;
+        drop(bar);
+        let progress = spinner("comparing", self.verbosity);
+        let mut comparisons = Vec::new();
+        for path in self.paths {
+            let mut tell = |entry: &str| progress.message(format!("comparing {entry}, {}", path.name()));
+            comparisons.extend(verify(&decoder, &self.expected, path, self.tolerance, &mut tell)?);
+        }
+        Ok(comparisons)
+    }
+}
+
+fn print_table(comparisons: &[Comparison], paths: &[VerifyPath]) -> io::Result<()> {
+    let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    let numbers = std::iter::repeat_n(Align::Right, paths.len() + 1);
+    let mut table = Table::new([Align::Left].into_iter().chain(numbers).chain([Align::Left]));
+    let headings: Vec<&str> =
+        ["entry"].into_iter().chain(paths.iter().map(|path| path.name())).chain(["tolerance", ""]).collect();
+    table.headings(&headings);
+    // Every path compares the same entries in the same order.
+    let n_entries = comparisons.len() / paths.len();
+    for (index, first) in comparisons[..n_entries].iter().enumerate() {
+        let of_entry: Vec<&Comparison> = comparisons.iter().skip(index).step_by(n_entries).collect();
+        let mut row = vec![Cell::new(&first.entry)];
+        for comparison in &of_entry {
+            let style = if comparison.passes() { Style::new() } else { red };
+            row.push(Cell::styled(style, difference(comparison)));
+        }
+        row.push(Cell::new(if is_exact(first) { "equal".into() } else { significant(first.tolerance) }));
+        let passes = of_entry.iter().all(|comparison| comparison.passes());
+        row.push(if passes { Cell::styled(green, "ok") } else { Cell::styled(red, "FAIL") });
+        table.row(row);
+    }
+    let mut stdout = io::stdout().lock();
+    for line in table.lines(Paint::stdout()) {
+        writeln!(stdout, "{line}")?;
+    }
+    let passed = comparisons.iter().filter(|comparison| comparison.passes()).count();
+    let measured = comparisons.iter().filter(|comparison| comparison.tolerance > 0.0);
+    let largest = measured.map(|comparison| comparison.difference / comparison.tolerance).fold(0.0, f64::max);
+    writeln!(
+        stdout,
+        "{passed} of {} within tolerance; the largest difference is {}% of it",
+        comparisons.len(),
+        significant(100.0 * largest)
+    )
+}
+
+/// Token ids have to be equal.
+fn is_exact(comparison: &Comparison) -> bool {
+    comparison.tolerance == 0.0 && comparison.magnitude == 0.0
+}
+
+fn difference(comparison: &Comparison) -> String {
+    match is_exact(comparison) {
+        true if comparison.passes() => "equal".into(),
+        true => format!("{} differ", comparison.difference),
+        false => significant(comparison.difference),
+    }
+}
+
+fn print_json(comparisons: &[Comparison]) -> anyhow::Result<()> {
+    let entries: Vec<_> = comparisons
+        .iter()
+        .map(|comparison| {
+            json!({
+                "entry": comparison.entry,
+                "path": comparison.path.name(),
+                "difference": comparison.difference,
+                "tolerance": comparison.tolerance,
+                "magnitude": comparison.magnitude,
+                "passes": comparison.passes(),
+            })
+        })
+        .collect();
+    let passes = comparisons.iter().all(Comparison::passes);
+    let report = json!({ "passes": passes, "comparisons": entries });
+    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! How a command fails: one message, and an exit code that says whose fault it is.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use depthscale::backends::BackendError;
+
+use crate::display::Paint;
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+/// What was asked for is at fault, rather than a file, the model or its state.
+#[derive(Debug)]
+pub(crate) struct Usage(String);
+
+impl Usage {
+    pub(crate) fn new(message: impl ToString) -> Self {
+        Self(message.to_string())
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Says on stderr what went wrong. A reader of stdout who has gone away is no failure.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    let label = Paint::stderr().style(red, "error:");
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{label} {}", in_one_line(error));
+    ExitCode::from(exit_code(error))
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let usage = error.is::<Usage>()
+        || error.is::<BackendError>()
+        || error.is::<depthscale::types::Error>()
+        || error.downcast_ref::<depthscale::Error>().is_some_and(depthscale::Error::is_usage);
+    if usage { USAGE } else { FAILURE }
+}
+
+/// The message with its causes; those that a message already tells are not told again.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn causes_follow_in_one_line_and_once() {
+        let error = Err::<(), _>(anyhow!("no such file")).context("a.txt: cannot be read").unwrap_err();
+        assert_eq!(in_one_line(&error), "a.txt: cannot be read: no such file");
+        let told = Err::<(), _>(anyhow!("no such file")).context("a.txt: no such file").unwrap_err();
+        assert_eq!(in_one_line(&told), "a.txt: no such file");
+    }
+
+    #[test]
+    fn a_wrong_request_differs_from_a_failure() {
+        assert_eq!(exit_code(&Usage::new("no prompt").into()), USAGE);
+        assert_eq!(exit_code(&anyhow!("disk full")), FAILURE);
+        let range = depthscale::types::Error::invalid("top_k", 0, "must be at least 1");
+        assert_eq!(exit_code(&depthscale::Error::from(range).into()), USAGE);
+    }
+
+    #[test]
+    fn a_reader_who_has_gone_away_is_no_failure() {
+        assert!(is_closed_pipe(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        assert!(!is_closed_pipe(&io::Error::from(io::ErrorKind::NotFound).into()));
+    }
+}

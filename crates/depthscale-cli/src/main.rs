@@ -1,0 +1,64 @@
+//! The command line of DepthScale: run, inspect and verify looped language models.
+
+mod arguments;
+mod commands;
+mod display;
+mod failure;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use commands::{completions, generate, inspect, reason, verify};
+
+const EXAMPLE: &str = "\
+Example, a small model that has learned to add:
+  depthscale generate --model fixtures/ouro-arith --prompt \"47+38=\" --trace";
+
+/// Runs, inspects and verifies looped language models.
+#[derive(Debug, Parser)]
+#[command(name = "depthscale", version, after_help = EXAMPLE, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Continue a prompt, or many, and show why each token stopped.
+    Generate(Box<generate::Arguments>),
+    /// Show what a model is made of and what memory it needs, without loading its weights.
+    Inspect(inspect::Arguments),
+    /// Compare a model's outputs with those of its published implementation.
+    Verify(verify::Arguments),
+    /// Show what a model would say next after each step.
+    Reason(reason::Arguments),
+    /// Print a completion script for a shell.
+    Completions(completions::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Some(Command::Generate(arguments)) => generate::run(&arguments),
+        Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Verify(arguments)) => verify::run(&arguments),
+        Some(Command::Reason(arguments)) => reason::run(&arguments),
+        Some(Command::Completions(arguments)) => completions::run(&arguments, &mut Cli::command()),
+        None => Cli::command().print_help().map_err(Into::into),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}
