@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{DecoderConfig, ExitGate};
 use crate::error::{Error, Result, require};
 
 /// When a token stops recurring.
@@ -262,6 +263,31 @@ impl ExitPolicy {
             }
         }
         Ok(())
+    }
+}
+
+impl ExitPolicy {
+    /// Checks the policy for a model: a criterion of the gate needs a gate, and the first step that may be the last must
+    /// come before the model's depth is reached.
+    ///
+    /// # Errors
+    /// If it does not go with the model, or holds a value that is not allowed.
+    pub fn validate_for(&self, config: &DecoderConfig) -> Result<()> {
+        self.validate()?;
+        if self.criterion.evidence() == Evidence::Gate && config.exit_gate == ExitGate::None {
+            return Err(Error::Conflict {
+                first: format!("exit criterion {}", self.criterion),
+                second: format!("family {}", config.family),
+                why: "the model has no exit gate".into(),
+            });
+        }
+        let last = self.max_steps.unwrap_or(config.depth);
+        require(
+            self.criterion == Criterion::Fixed || self.min_steps <= last,
+            "min_steps",
+            self.min_steps,
+            format!("must be at most the last step, which is {last}"),
+        )
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let prompt = read_prompt(arguments.prompt.as_deref(), arguments.prompt_file.as_deref())?;
     let directory = arguments.model.open()?;
     let policy = arguments.exit.resolve(directory.exit())?;
+    policy.validate_for(directory.config())?;
+    arguments.kv.validate(directory.config())?;
     let backend = &arguments.model.backend;
     let max_depth = policy.max_steps.unwrap_or(directory.config().depth);
     let thought = backend.run(Think {

@@ -18,7 +18,7 @@ fn values_out_of_range_are_named() {
     refused(&["--exit", "fixed:0"], &["max_steps is 0: must be at least 1"]);
     refused(&["--min-steps", "0"], &["min_steps is 0: must be at least 1"]);
     refused(&["--max-steps", "0"], &["max_steps is 0: must be at least 1"]);
-    refused(&["--exit", "kl", "--min-steps", "5"], &["min_steps is 5: must be at most the depth, which is 4"]);
+    refused(&["--exit", "kl", "--min-steps", "5"], &["min_steps is 5: must be at most the last step, which is 4"]);
     refused(&["--exit", "kl", "--min-steps", "3", "--max-steps", "2"], &["min_steps is 3: must be at most max_steps"]);
     refused(&["--check-every", "0"], &["check_every is 0"]);
     refused(&["--patience", "0"], &["patience is 0"]);

@@ -23,8 +23,8 @@ fn refused_by_all(model: &str, parts: &[&str]) {
 #[test]
 fn directories_that_are_none() {
     refused_by_all("nowhere/at/all", &["nowhere/at/all: no such directory"]);
-    let file = text_of(fixture("ouro-arith").join("config.json"));
-    refused_by_all(&file, &["config.json: expected a model directory, found a file"]);
+    let file = text_of(fixture("ouro-arith").join("model.safetensors"));
+    refused_by_all(&file, &["model.safetensors: expected a model directory, found a file"]);
     let empty = tempfile::tempdir().expect("a directory");
     refused_by_all(&text_of(empty.path()), &["no checkpoint found"]);
 }
@@ -182,7 +182,7 @@ fn a_criterion_the_model_cannot_follow() {
     // A tokenizer that fits is all that is missing.
     fs::copy(fixture("ouro-arith").join("tokenizer.json"), copy.file("tokenizer.json")).expect("copied");
     let generate = ["generate", "--model", &copy.arg(), "--prompt", "1+2="];
-    run(&[&generate[..], &["--exit", "q-exit:0.5"]].concat()).refused(2, &["q-exit needs an exit gate"]);
+    run(&[&generate[..], &["--exit", "q-exit:0.5"]].concat()).refused(2, &["q-exit does not go with family yoco: the model has no exit gate"]);
     run(&[&generate[..], &["--kv", "shared"]].concat()).refused(2, &["shared does not go with gated retention"]);
     run(&[&generate[..], &["--max-new-tokens", "2", "--exit", "latent-diff:0.5", "--trace"]].concat()).ok();
 }

@@ -37,12 +37,9 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
     // Without use_sliding_window these say nothing; chunk_size is how the published code splits its loss.
     published.without_influence(&["sliding_window", "max_window_layers", "chunk_size"]);
     let theta = rope_theta(published)?;
+    // At the published threshold of 1 the gate is watched and every token takes the full depth.
     let threshold = published.number_or("early_exit_threshold", 1.0)?;
-    let exit = if threshold < 1.0 {
-        ExitPolicy { threshold, ..ExitPolicy::new(Criterion::QExit) }
-    } else {
-        ExitPolicy::default()
-    };
+    let exit = ExitPolicy { threshold, ..ExitPolicy::new(Criterion::QExit) };
     exit.validate().map_err(|error| published.error(format!("early_exit_threshold: {error}")))?;
     let config = DecoderConfig {
         family: Family::Ouro,

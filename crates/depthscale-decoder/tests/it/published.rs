@@ -136,5 +136,6 @@ fn published_constants_are_derived_where_they_are_not_given() {
     let mut gated = ouro(24);
     gated["early_exit_threshold"] = json!(0.6);
     assert_eq!(read(gated).exit, "q-exit:0.6".parse::<ExitPolicy>().expect("parses"));
-    assert_eq!(read(ouro(24)).exit, ExitPolicy::default());
+    assert_eq!(read(ouro(24)).exit, "q-exit:1".parse::<ExitPolicy>().expect("parses"));
+    assert_eq!(read(self::huginn()).exit, ExitPolicy::default());
 }

@@ -91,6 +91,7 @@ impl Arguments {
     /// The policy for a model, checked against it.
     fn exit_policy(&self, directory: &ModelDirectory) -> anyhow::Result<ExitPolicy> {
         let policy = self.exit.resolve(directory.exit())?;
+        policy.validate_for(directory.config())?;
         self.cache.kv.validate(directory.config())?;
         Ok(if self.trace { watched(policy, directory) } else { policy })
     }

@@ -4,12 +4,12 @@ mod memory;
 mod parts;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use clap::Args;
-use depthscale::decoder::ModelDirectory;
-use depthscale::types::{DecoderConfig, MemoryQuery};
+use depthscale::decoder::Published;
+use depthscale::types::{DecoderConfig, ExitPolicy, MemoryQuery};
 use serde_json::json;
 
 use crate::arguments::open;
@@ -19,8 +19,8 @@ use memory::{Retained, memory_under_each_policy};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model: a directory with config.json and safetensors
-    #[arg(value_name = "DIR")]
+    /// The model: a directory with config.json and safetensors, or a config.json alone
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
 
     /// Tokens a sequence; without it, what the model was made for, at most 4096
@@ -48,10 +48,36 @@ const CHUNK: usize = 512;
 const F32_BYTES: usize = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let directory = open(&arguments.model)?;
-    let query = arguments.query(directory.config())?;
-    let retained = memory_under_each_policy(directory.config(), &query);
-    if arguments.json { print_json(&directory, &query, &retained) } else { print(&directory, &query, &retained) }
+    let model = Model::read(&arguments.model)?;
+    let query = arguments.query(&model.config)?;
+    let retained = memory_under_each_policy(&model.config, &query);
+    if arguments.json { print_json(&model, &query, &retained) } else { print(&model, &query, &retained) }
+}
+
+/// What is known of a model without its weights.
+struct Model {
+    path: PathBuf,
+    config: DecoderConfig,
+    exit: ExitPolicy,
+    /// Elements in its files, where it has files.
+    stored: Option<u64>,
+}
+
+impl Model {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let path_is_config = path.extension().is_some_and(|extension| extension == "json");
+        if path_is_config {
+            let Published { config, exit } = Published::read(path)?;
+            return Ok(Self { path: path.to_path_buf(), config, exit, stored: None });
+        }
+        let directory = open(path)?;
+        Ok(Self {
+            path: directory.path().to_path_buf(),
+            config: directory.config().clone(),
+            exit: directory.exit().clone(),
+            stored: Some(directory.stored_parameters()),
+        })
+    }
 }
 
 impl Arguments {
@@ -79,21 +105,21 @@ impl Arguments {
     }
 }
 
-fn print(directory: &ModelDirectory, query: &MemoryQuery, retained: &[Retained]) -> anyhow::Result<()> {
-    let config = directory.config();
+fn print(model: &Model, query: &MemoryQuery, retained: &[Retained]) -> anyhow::Result<()> {
+    let config = &model.config;
     let paint = Paint::stdout();
     let mut stdout = io::stdout().lock();
     let heading = |text: &str| paint.style(Style::new().bold(), text);
-    writeln!(stdout, "{}  {}", heading(config.family.name()), directory.path().display())?;
+    writeln!(stdout, "{}  {}", heading(config.family.name()), model.path.display())?;
 
     writeln!(stdout, "\n{}", heading("Parts"))?;
-    print_pairs(&mut stdout, parts::describe(config, directory.exit()), paint)?;
+    print_pairs(&mut stdout, parts::describe(config, &model.exit), paint)?;
 
     writeln!(stdout, "\n{}", heading("Parameters"))?;
     let without = grouped(config.parameter_count_without_embeddings());
     let counts = [
         ("unique", format!("{} ({without} without embeddings)", grouped(config.parameter_count()))),
-        ("stored", grouped(directory.stored_parameters())),
+        ("stored", model.stored.map_or_else(|| "no files".into(), grouped)),
     ];
     print_pairs(&mut stdout, counts, paint)?;
 
@@ -141,8 +167,8 @@ fn print_pairs(
     table.lines(paint).iter().try_for_each(|line| writeln!(stdout, "{line}"))
 }
 
-fn print_json(directory: &ModelDirectory, query: &MemoryQuery, retained: &[Retained]) -> anyhow::Result<()> {
-    let config = directory.config();
+fn print_json(model: &Model, query: &MemoryQuery, retained: &[Retained]) -> anyhow::Result<()> {
+    let config = &model.config;
     let memory: Vec<_> = retained
         .iter()
         .map(|Retained { policy, needs }| match needs {
@@ -158,11 +184,11 @@ fn print_json(directory: &ModelDirectory, query: &MemoryQuery, retained: &[Retai
     let report = json!({
         "family": config.family,
         "config": config,
-        "exit": directory.exit(),
+        "exit": model.exit,
         "parameters": {
             "unique": config.parameter_count(),
             "without_embeddings": config.parameter_count_without_embeddings(),
-            "stored": directory.stored_parameters(),
+            "stored": model.stored,
         },
         "context": query.context,
         "depth": query.depth,
