@@ -14,7 +14,7 @@ use crate::error::{DecoderError, Result};
 use crate::layers::{Linear, RmsNorm};
 
 /// A source of parameter values.
-pub trait ParameterSource {
+pub trait ParameterSource: Send {
     /// The values of a parameter in row-major order.
     ///
     /// # Errors

@@ -80,7 +80,11 @@ impl ModelDirectory {
     ///
     /// # Errors
     /// If a tensor cannot be read or holds a value that is not finite.
-    pub fn load<B: Backend>(&self, device: &B::Device, progress: &mut dyn FnMut(u64)) -> Result<RecurrentDecoder<B>> {
+    pub fn load<B: Backend>(
+        &self,
+        device: &B::Device,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<RecurrentDecoder<B>> {
         let mut source = CheckpointSource { directory: self, loaded: 0, progress };
         RecurrentDecoder::build(self.config.clone(), &mut source, device)
     }
@@ -144,7 +148,7 @@ impl<B: Backend> RecurrentDecoder<B> {
 struct CheckpointSource<'a> {
     directory: &'a ModelDirectory,
     loaded: u64,
-    progress: &'a mut dyn FnMut(u64),
+    progress: &'a mut (dyn FnMut(u64) + Send),
 }
 
 impl ParameterSource for CheckpointSource<'_> {

@@ -39,7 +39,7 @@ impl<B: Backend> LanguageModel<B> {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_with_progress(dir: &Path, device: &B::Device, progress: &mut dyn FnMut(u64)) -> Result<Self> {
+    pub fn open_with_progress(dir: &Path, device: &B::Device, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Self> {
         Self::load(&ModelDirectory::open(dir)?, device, progress)
     }
 
@@ -48,7 +48,11 @@ impl<B: Backend> LanguageModel<B> {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn load(directory: &ModelDirectory, device: &B::Device, progress: &mut dyn FnMut(u64)) -> Result<Self> {
+    pub fn load(
+        directory: &ModelDirectory,
+        device: &B::Device,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Self> {
         let path = directory.path();
         let tokenizer = TextTokenizer::open(path)?;
         let vocab_size = directory.config().vocab_size;

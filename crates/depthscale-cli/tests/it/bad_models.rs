@@ -182,7 +182,8 @@ fn a_criterion_the_model_cannot_follow() {
     // A tokenizer that fits is all that is missing.
     fs::copy(fixture("ouro-arith").join("tokenizer.json"), copy.file("tokenizer.json")).expect("copied");
     let generate = ["generate", "--model", &copy.arg(), "--prompt", "1+2="];
-    run(&[&generate[..], &["--exit", "q-exit:0.5"]].concat()).refused(2, &["q-exit does not go with family yoco: the model has no exit gate"]);
+    run(&[&generate[..], &["--exit", "q-exit:0.5"]].concat())
+        .refused(2, &["q-exit does not go with family yoco: the model has no exit gate"]);
     run(&[&generate[..], &["--kv", "shared"]].concat()).refused(2, &["shared does not go with gated retention"]);
     run(&[&generate[..], &["--max-new-tokens", "2", "--exit", "latent-diff:0.5", "--trace"]].concat()).ok();
 }

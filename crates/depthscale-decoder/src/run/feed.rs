@@ -46,7 +46,7 @@ pub enum Prefill {
 }
 
 /// Called after every step with the step, the positions of the rows in each sequence, and their states `[rows, d_model]`.
-pub type StepObserver<'o, B> = &'o mut dyn FnMut(usize, &[usize], &Tensor<B, 2>);
+pub type StepObserver<'o, B> = &'o mut (dyn FnMut(usize, &[usize], &Tensor<B, 2>) + Send);
 
 /// How a call runs.
 pub struct RunOptions<'o, B: Backend> {

@@ -1,8 +1,7 @@
 //! Which token rows a forward call is computing.
 
-use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -26,7 +25,7 @@ pub(crate) struct Segment<B: Backend> {
     /// For a chunk of which some tokens have exited: for each token, its row among the chunk's earlier rows followed by
     /// the active ones.
     pub(crate) order: Option<Tensor<B, 1, Int>>,
-    visible: RefCell<Vec<(VisibleKey, Rc<Visible<B>>)>>,
+    visible: Mutex<Vec<(VisibleKey, Arc<Visible<B>>)>>,
     device: B::Device,
 }
 
@@ -45,7 +44,7 @@ impl<B: Backend> Segment<B> {
             }
             index_tensor(order, device)
         });
-        Self { sequence, start, chunk, active, order, visible: RefCell::default(), device: device.clone() }
+        Self { sequence, start, chunk, active, order, visible: Mutex::default(), device: device.clone() }
     }
 
     /// Number of rows.
@@ -54,9 +53,11 @@ impl<B: Backend> Segment<B> {
     }
 
     /// What each row sees of keys at positions `first..start + chunk`: everything up to itself, at most `window` keys.
-    pub(crate) fn visible(&self, window: Option<usize>, first: usize) -> Rc<Visible<B>> {
+    pub(crate) fn visible(&self, window: Option<usize>, first: usize) -> Arc<Visible<B>> {
         let key = VisibleKey { window, first };
-        if let Some((_, visible)) = self.visible.borrow().iter().find(|(known, _)| *known == key) {
+        // Nothing that holds the lock can leave the list half changed.
+        let mut known = self.visible.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, visible)) = known.iter().find(|(known, _)| *known == key) {
             return visible.clone();
         }
         let range = |&token: &usize| {
@@ -65,8 +66,8 @@ impl<B: Backend> Segment<B> {
             oldest.saturating_sub(first)..end - first
         };
         let ranges = self.active.iter().map(range).collect();
-        let visible = Rc::new(Visible::new(ranges, self.start + self.chunk - first, &self.device));
-        self.visible.borrow_mut().push((key, visible.clone()));
+        let visible = Arc::new(Visible::new(ranges, self.start + self.chunk - first, &self.device));
+        known.push((key, visible.clone()));
         visible
     }
 }

@@ -94,7 +94,8 @@ fn every_format_round_trips_and_refuses_unknown_fields() {
 
 #[test]
 fn validation_names_the_field_the_value_and_what_is_allowed() {
-    let cases: Vec<(fn(&mut DecoderConfig), &str)> = vec![
+    type Change = fn(&mut DecoderConfig);
+    let cases: Vec<(Change, &str)> = vec![
         (|c| c.vocab_size = 0, "vocab_size is 0: must be at least 1"),
         (|c| c.depth = 1 << 21, "depth is 2097152: must be at most 1048576"),
         (|c| c.norm_eps = f64::NAN, "norm_eps is NaN: must be finite and not negative"),
