@@ -106,16 +106,11 @@ impl ModelDirectory {
             let location = families::locate(&self.config, &spec);
             self.checkpoint.read_rows_f32(&location.tensor, &location.shape, 0..0)?;
         }
-        for (name, shape) in families::redundant(&self.config) {
-            match (self.checkpoint.info(name), shape) {
-                (Some(_), Some(shape)) => {
-                    self.checkpoint.read_rows_f32(name, &shape, 0..0)?;
-                }
-                (Some(_), None) => {
-                    self.checkpoint.mark_used(name);
-                }
-                (None, _) => {}
-            }
+        if let Some(copy) = families::tied_head(&self.config).filter(|name| self.checkpoint.contains(name)) {
+            self.checkpoint.read_rows_f32(copy, &[self.config.vocab_size, self.config.d_model], 0..0)?;
+        }
+        for buffer in families::buffers(self.config.family) {
+            self.checkpoint.mark_used(buffer);
         }
         match self.checkpoint.unused() {
             unused if unused.is_empty() => Ok(()),
@@ -183,11 +178,11 @@ fn write_model<B: Backend>(
             .or_insert_with(|| TensorToWrite::new(location.tensor, location.shape, vec![0.0; whole]));
         tensor.data.to_mut()[location.rows.start * row..location.rows.end * row].copy_from_slice(&own);
     }
-    if let Some((copy, parameter)) = families::stored_twice(config) {
-        let original = config.parameters().into_iter().find(|spec| spec.path == parameter);
-        let original = original.map(|spec| families::locate(config, &spec).tensor).and_then(|name| tensors.get(&name));
-        if let Some(original) = original {
-            let again = TensorToWrite::new(copy, original.shape.clone(), original.data.to_vec());
+    if let Some(copy) = families::tied_head(config).filter(|_| families::stores_tied_head(config.family)) {
+        let embedding = config.parameters().into_iter().find(|spec| spec.path == "embedding");
+        let embedding = embedding.and_then(|spec| tensors.get(&families::locate(config, &spec).tensor));
+        if let Some(embedding) = embedding {
+            let again = TensorToWrite::new(copy, embedding.shape.clone(), embedding.data.to_vec());
             tensors.insert(copy.into(), again);
         }
     }

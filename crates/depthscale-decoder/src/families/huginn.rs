@@ -12,6 +12,11 @@ use crate::error::Result;
 
 pub(super) const MODEL_TYPE: &str = "huginn_raven";
 
+pub(super) const HEAD: &str = "lm_head.weight";
+
+/// The rotary table, which published files carry as a buffer.
+pub(super) const BUFFERS: [&str; 2] = ["freqs_cis", "transformer.freqs_cis"];
+
 pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
     let d_model = published.size("n_embd")?;
     let n_heads = match published.value("n_heads") {
@@ -125,7 +130,7 @@ pub(super) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
             "embedding" => "transformer.wte.weight",
             "injection" => "transformer.adapter.weight",
             "final_norm" => "transformer.ln_f.weight",
-            "head" => "lm_head.weight",
+            "head" => HEAD,
             _ => no_such_parameter(Family::Huginn, &spec.path),
         };
         return Location::whole(name, spec);
@@ -155,16 +160,4 @@ pub(super) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
         "ffn.down" => Location::whole(tensor("mlp.proj.weight"), spec),
         _ => no_such_parameter(Family::Huginn, &spec.path),
     }
-}
-
-pub(super) fn redundant(config: &DecoderConfig) -> Vec<(&'static str, Option<Vec<usize>>)> {
-    let mut names = vec![("freqs_cis", None), ("transformer.freqs_cis", None)];
-    if let Some((copy, _)) = stored_twice(config) {
-        names.push((copy, Some(vec![config.vocab_size, config.d_model])));
-    }
-    names
-}
-
-pub(super) fn stored_twice(config: &DecoderConfig) -> Option<(&'static str, &'static str)> {
-    (config.head == OutputHead::Tied).then_some(("lm_head.weight", "embedding"))
 }

@@ -13,7 +13,7 @@ mod yoco_u;
 use std::ops::Range;
 use std::path::Path;
 
-use depthscale_types::{DecoderConfig, ExitPolicy, Family, ParameterSpec};
+use depthscale_types::{DecoderConfig, ExitPolicy, Family, OutputHead, ParameterSpec};
 
 use crate::error::{DecoderError, Result};
 pub(crate) use published::PublishedConfig;
@@ -89,24 +89,28 @@ pub(crate) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
     }
 }
 
-/// Tensors a family's files may hold beside the parameters, with their shapes where they matter: copies of tied weights
-/// and buffers that are computed anew.
-pub(crate) fn redundant(config: &DecoderConfig) -> Vec<(&'static str, Option<Vec<usize>>)> {
-    match config.family {
-        Family::Ouro => ouro::redundant(config),
-        Family::Huginn => huginn::redundant(config),
-        Family::Yoco => yoco::redundant(config),
-        Family::YocoU => yoco_u::redundant(config),
-        Family::Native => Vec::new(),
+/// Buffers a family's files may hold, which are computed anew.
+pub(crate) fn buffers(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Huginn => &huginn::BUFFERS,
+        Family::Ouro | Family::Yoco | Family::YocoU | Family::Native => &[],
     }
 }
 
-/// Copies of tied weights that a family's files store again: the copy's name and the parameter's.
-pub(crate) fn stored_twice(config: &DecoderConfig) -> Option<(&'static str, &'static str)> {
-    match config.family {
-        Family::Huginn => huginn::stored_twice(config),
-        Family::Ouro | Family::Yoco | Family::YocoU | Family::Native => None,
+/// The name under which a family's files may hold a tied head a second time, the first being the embedding.
+pub(crate) fn tied_head(config: &DecoderConfig) -> Option<&'static str> {
+    match (config.head, config.family) {
+        (OutputHead::Separate, _) | (OutputHead::Tied, Family::Native) => None,
+        (OutputHead::Tied, Family::Ouro) => Some(ouro::HEAD),
+        (OutputHead::Tied, Family::Huginn) => Some(huginn::HEAD),
+        (OutputHead::Tied, Family::Yoco) => Some(yoco::HEAD),
+        (OutputHead::Tied, Family::YocoU) => Some(yoco_u::HEAD),
     }
+}
+
+/// Whether a family's published files do hold a tied head a second time.
+pub(crate) fn stores_tied_head(family: Family) -> bool {
+    family == Family::Huginn
 }
 
 /// The config.json of a decoder that was not loaded from one.

@@ -11,6 +11,8 @@ use crate::error::Result;
 
 pub(super) const MODEL_TYPE: &str = "ouro";
 
+pub(super) const HEAD: &str = "lm_head.weight";
+
 pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
     let d_model = published.size("hidden_size")?;
     let n_heads = published.size("num_attention_heads")?;
@@ -113,17 +115,10 @@ pub(super) fn locate(spec: &ParameterSpec) -> Location {
         }
         ("embedding", ..) => "model.embed_tokens.weight".into(),
         ("final_norm", ..) => "model.norm.weight".into(),
-        ("head", ..) => "lm_head.weight".into(),
+        ("head", ..) => HEAD.into(),
         ("exit_gate.weight", ..) => "model.early_exit_gate.weight".into(),
         ("exit_gate.bias", ..) => "model.early_exit_gate.bias".into(),
         _ => no_such_parameter(Family::Ouro, &spec.path),
     };
     Location::whole(name, spec)
-}
-
-pub(super) fn redundant(config: &DecoderConfig) -> Vec<(&'static str, Option<Vec<usize>>)> {
-    match config.head {
-        OutputHead::Tied => vec![("lm_head.weight", Some(vec![config.vocab_size, config.d_model]))],
-        OutputHead::Separate => Vec::new(),
-    }
 }

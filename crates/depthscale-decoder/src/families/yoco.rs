@@ -12,6 +12,8 @@ use crate::error::Result;
 
 pub(super) const MODEL_TYPE: &str = "yoco";
 
+pub(super) const HEAD: &str = "output_projection.weight";
+
 /// Divisor of the log decay in gated retention.
 const DECAY_TEMPERATURE: f64 = 16.0;
 
@@ -89,7 +91,7 @@ pub(super) fn locate(spec: &ParameterSpec) -> Location {
             "shared.key" => "cross_decoder.k_proj.weight",
             "shared.value" => "cross_decoder.v_proj.weight",
             "final_norm" => "layer_norm.weight",
-            "head" => "output_projection.weight",
+            "head" => HEAD,
             _ => no_such_parameter(Family::Yoco, &spec.path),
         };
         return Location::whole(name, spec);
@@ -111,11 +113,4 @@ pub(super) fn locate(spec: &ParameterSpec) -> Location {
         _ => no_such_parameter(Family::Yoco, &spec.path),
     };
     Location::whole(format!("{stack}.layers.{layer}.{part}.weight"), spec)
-}
-
-pub(super) fn redundant(config: &DecoderConfig) -> Vec<(&'static str, Option<Vec<usize>>)> {
-    match config.head {
-        OutputHead::Tied => vec![("output_projection.weight", Some(vec![config.vocab_size, config.d_model]))],
-        OutputHead::Separate => Vec::new(),
-    }
 }

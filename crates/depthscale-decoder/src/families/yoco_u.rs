@@ -13,6 +13,8 @@ use crate::error::Result;
 
 pub(super) const MODEL_TYPE: &str = "yoco_u";
 
+pub(super) const HEAD: &str = "output.weight";
+
 const SHARED_KEY_NORM: &str = "k_norm.weight";
 
 pub(super) fn translate(published: &mut PublishedConfig, holds: &dyn Fn(&str) -> bool) -> Result<Published> {
@@ -96,7 +98,7 @@ pub(super) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
             "shared.value" => "v_proj.weight",
             "shared.key_norm" => SHARED_KEY_NORM,
             "final_norm" => "norm.weight",
-            "head" => "output.weight",
+            "head" => HEAD,
             _ => no_such_parameter(Family::YocoU, &spec.path),
         };
         return Location::whole(name, spec);
@@ -118,11 +120,4 @@ pub(super) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
         _ => no_such_parameter(Family::YocoU, &spec.path),
     };
     Location::whole(format!("layers.{layer}.{part}.weight"), spec)
-}
-
-pub(super) fn redundant(config: &DecoderConfig) -> Vec<(&'static str, Option<Vec<usize>>)> {
-    match config.head {
-        OutputHead::Tied => vec![("output.weight", Some(vec![config.vocab_size, config.d_model]))],
-        OutputHead::Separate => Vec::new(),
-    }
 }

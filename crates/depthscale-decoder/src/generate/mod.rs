@@ -217,26 +217,14 @@ fn read_prompts<B: Backend, K: Module<B> + RecurrentBlock<B>>(
     options: &GenerateOptions<'_, B>,
     output: &mut GenerateOutput,
 ) -> Result<Predicted> {
-    let mut feeds: Vec<_> = running
-        .iter_mut()
-        .map(|run| Feed {
-            cache: &mut run.cache,
-            tokens: &run.request.prompt,
-            phase: Phase::Prompt,
-            logits: LogitRows::Last,
-            initial_state: None,
-        })
-        .collect();
-    let read = decoder.run(&mut feeds, &mut options.run_options())?;
-    output.evaluations += read.evaluations;
     let mut predicted = Vec::with_capacity(running.len());
-    for feed in read.feeds {
-        let Some(last) = feed.traces.last().cloned() else { unreachable!("prompts are not empty") };
-        predicted.push((to_host(feed.logits), last));
+    for (logits, traces) in feed(decoder, running, Phase::Prompt, options, &mut output.evaluations)? {
+        let Some(last) = traces.last().cloned() else { unreachable!("prompts are not empty") };
+        predicted.push((logits, last));
         output.generations.push(Generation {
             tokens: Vec::new(),
             stop: StopReason::MaxNewTokens,
-            prompt: DepthTrace { tokens: feed.traces },
+            prompt: DepthTrace { tokens: traces },
         });
     }
     Ok(predicted)
@@ -248,23 +236,33 @@ fn predict_next<B: Backend, K: Module<B> + RecurrentBlock<B>>(
     options: &GenerateOptions<'_, B>,
     evaluations: &mut BlockEvaluations,
 ) -> Result<Predicted> {
-    let mut feeds: Vec<_> = running
-        .iter_mut()
-        .map(|run| Feed {
-            cache: &mut run.cache,
-            tokens: &run.seen[run.seen.len() - 1..],
-            phase: Phase::Generation,
-            logits: LogitRows::Last,
-            initial_state: None,
-        })
-        .collect();
-    let step = decoder.run(&mut feeds, &mut options.run_options())?;
-    *evaluations += step.evaluations;
-    let token = |feed: crate::run::FeedOutput<B>| {
-        let Some(trace) = feed.traces.into_iter().next() else { unreachable!("one token was fed") };
-        (to_host(feed.logits), trace)
+    let fed = feed(decoder, running, Phase::Generation, options, evaluations)?;
+    let token = |(logits, traces): (Vec<f32>, Vec<TokenTrace>)| {
+        let Some(trace) = traces.into_iter().next() else { unreachable!("one token was fed") };
+        (logits, trace)
     };
-    Ok(step.feeds.into_iter().map(token).collect())
+    Ok(fed.into_iter().map(token).collect())
+}
+
+/// Feeds every request its prompt, or its latest token; returns the last token's logits on the host and all traces.
+fn feed<B: Backend, K: Module<B> + RecurrentBlock<B>>(
+    decoder: &RecurrentDecoder<B, K>,
+    running: &mut [Running<'_, B>],
+    phase: Phase,
+    options: &GenerateOptions<'_, B>,
+    evaluations: &mut BlockEvaluations,
+) -> Result<Vec<(Vec<f32>, Vec<TokenTrace>)>> {
+    let mut feeds: Vec<Feed<'_, B>> = Vec::with_capacity(running.len());
+    for Running { request, cache, seen, .. } in running {
+        let tokens = match phase {
+            Phase::Prompt => &request.prompt,
+            Phase::Generation => &seen[seen.len() - 1..],
+        };
+        feeds.push(Feed { cache, tokens, phase, logits: LogitRows::Last, initial_state: None });
+    }
+    let output = decoder.run(&mut feeds, &mut options.run_options())?;
+    *evaluations += output.evaluations;
+    Ok(output.feeds.into_iter().map(|feed| (to_host(feed.logits), feed.traces)).collect())
 }
 
 fn to_host<B: Backend>(logits: Option<Tensor<B, 2>>) -> Vec<f32> {
