@@ -31,7 +31,7 @@ fn refusal(directory: &Path) -> String {
     ModelDirectory::open(directory).map(|_| ()).expect_err("refused").to_string()
 }
 
-fn tensors(directory: &Path) -> Vec<TensorToWrite<'static>> {
+pub(crate) fn tensors(directory: &Path) -> Vec<TensorToWrite<'static>> {
     let checkpoint = Checkpoint::open(directory).expect("opens");
     let tensor = |name: &str| {
         let shape = checkpoint.info(name).expect("is there").shape;
@@ -40,7 +40,7 @@ fn tensors(directory: &Path) -> Vec<TensorToWrite<'static>> {
     checkpoint.names().map(tensor).collect()
 }
 
-fn logits(decoder: &RecurrentDecoder<Flex>) -> Vec<f32> {
+pub(crate) fn logits(decoder: &RecurrentDecoder<Flex>) -> Vec<f32> {
     let rule = ExitRule::fixed(2);
     let mut cache = decoder.new_sequence(SequenceOptions::default()).expect("opens");
     let mut feeds = [Feed {

@@ -3,6 +3,7 @@
 mod batches;
 mod checkpoints;
 mod exits;
+mod layouts;
 mod models;
 mod oracle;
 mod parity;
