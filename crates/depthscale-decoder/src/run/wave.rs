@@ -74,8 +74,9 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
             .flat_map(|(range, wanted)| wanted.iter().map(move |row| range.start + row))
             .collect();
         let logits = match recurred.logits {
-            // The check after the last step has read out every row already.
-            Some(logits) => Some(pick(logits, &wanted_rows, rows.len(), &device)).filter(|_| !wanted_rows.is_empty()),
+            // The checks at their last steps have read out every row already.
+            Some(_) if wanted_rows.is_empty() => None,
+            Some(logits) => Some(pick(logits, &wanted_rows, rows.len(), &device)),
             None => self.read_out(recurred.states, &rows, &wanted_rows, &mut caches),
         };
         check_finite(recurred.sums)?;
