@@ -31,7 +31,9 @@ pub struct Parameters<'a, B: Backend> {
 }
 
 impl<'a, B: Backend> Parameters<'a, B> {
-    pub(crate) fn new(config: &DecoderConfig, source: &'a mut dyn ParameterSource, device: &B::Device) -> Self {
+    /// The parameters that a config implies, for building blocks of it alone: a [`Block`](crate::Block) to be looped by a
+    /// [`ReasoningLoop`](crate::ReasoningLoop), for instance.
+    pub fn new(config: &DecoderConfig, source: &'a mut dyn ParameterSource, device: &B::Device) -> Self {
         let specs = config.parameters().into_iter().map(|spec| (spec.path.clone(), spec)).collect();
         Self { specs, source, norm_eps: config.norm_eps, device: device.clone() }
     }

@@ -174,7 +174,9 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
 
     pub(crate) fn cache_layout(&self) -> CacheLayout {
         let kinds = |blocks: &[Block<B>]| blocks.iter().map(RecurrentBlock::slot).collect::<Vec<_>>();
+        let stacks = [self.config.prelude.as_ref(), Some(&self.config.core), self.config.readout_stack()];
         CacheLayout {
+            heads: stacks.into_iter().flatten().map(|stack| (stack.n_kv_heads, stack.head_dim)).collect(),
             prelude: kinds(&self.prelude),
             core: self.core.iter().map(RecurrentBlock::slot).collect(),
             readout: match &self.shared {

@@ -61,6 +61,22 @@ pub enum DecoderError {
         /// The model directory whose layout was to be used.
         path: PathBuf,
     },
+    /// A copy of a tied weight that is another.
+    #[error("tensor {copy} is not the copy of {original} that the config says it is: they differ from row {row} on")]
+    TiedWeightsDiffer {
+        /// The copy.
+        copy: String,
+        /// What it should repeat.
+        original: String,
+        /// The first row that differs, to the nearest thousand below.
+        row: usize,
+    },
+    /// A decoder that lacks a parameter of its config, as one does whose blocks were not made from its parameters.
+    #[error("the decoder has no parameter {path}, which its config implies")]
+    ParameterMissing {
+        /// The parameter.
+        path: String,
+    },
     /// A weight that is not a finite number.
     #[error("tensor {tensor}: element {index} is {value}, not a finite number")]
     NonFiniteWeight {
@@ -77,6 +93,9 @@ pub enum DecoderError {
         /// The first step whose state is not finite; 0 is the initial state.
         step: usize,
     },
+    /// The readout of a finite state is not finite.
+    #[error("the logits are not finite: the readout of a finite state overflows")]
+    NonFiniteLogits,
     /// A token id outside the vocabulary.
     #[error("token id {token} at position {position} is outside the vocabulary of {vocab_size}")]
     TokenOutOfRange {

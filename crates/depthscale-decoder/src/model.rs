@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use depthscale_checkpoint::{Checkpoint, CheckpointWriter, Overwrite, TensorToWrite, write_atomically};
+use depthscale_checkpoint::{
+    Checkpoint, CheckpointError, CheckpointWriter, Overwrite, TensorToWrite, first_non_finite, write_atomically,
+};
 use depthscale_types::{DecoderConfig, ExitPolicy, Family, ParameterSpec};
 use serde_json::Value;
 
@@ -79,25 +81,69 @@ impl ModelDirectory {
     /// Loads the weights as f32. `progress` is told the number of parameters loaded so far.
     ///
     /// # Errors
-    /// If a tensor cannot be read or holds a value that is not finite.
+    /// If a tensor cannot be read or holds a value that is not finite, or a second copy of a tied head is another.
     pub fn load<B: Backend>(
         &self,
         device: &B::Device,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<RecurrentDecoder<B>> {
+        self.check_tied_copy()?;
         let mut source = CheckpointSource { directory: self, loaded: 0, progress };
         RecurrentDecoder::build(self.config.clone(), &mut source, device)
     }
 
-    /// Saves a decoder in this directory's family and layout beside the same config.json.
+    /// Saves a decoder under the names of this directory's files, copies of tied weights and buffers among them, beside the
+    /// same config.json: one file, f32. Files that were f32 come back bit for bit.
     ///
     /// # Errors
-    /// If the decoder was built from another config, or a file cannot be written; nothing partly written is left.
+    /// If the decoder was built from another config, or a file cannot be written, or is there already and is not to be
+    /// overwritten; no file is left partly written.
     pub fn save<B: Backend>(&self, decoder: &RecurrentDecoder<B>, to: &Path, overwrite: Overwrite) -> Result<()> {
         if *decoder.config() != self.config {
             return Err(DecoderError::ForeignConfig { path: self.path.clone() });
         }
-        write_model(decoder, &self.config, &self.config_json, to, overwrite)
+        let mut tensors = tensors_of(decoder, &self.config)?;
+        if let Some(copy) = self.tied_copy() {
+            let original = self.embedding().tensor;
+            let again = tensors.get(&original).map(|tensor| (tensor.shape.clone(), tensor.data.to_vec()));
+            let Some((shape, values)) = again else { unreachable!("the embedding is a parameter of every config") };
+            tensors.insert(copy.into(), TensorToWrite::new(copy, shape, values));
+        }
+        for &buffer in families::buffers(self.config.family) {
+            if let Some(info) = self.checkpoint.info(buffer) {
+                let values = self.checkpoint.read_f32(buffer, &info.shape)?;
+                tensors.insert(buffer.into(), TensorToWrite::new(buffer, info.shape, values));
+            }
+        }
+        write_model(tensors, &self.config_json, to, overwrite)
+    }
+
+    /// The name under which the files hold a tied head once more, if they do.
+    fn tied_copy(&self) -> Option<&'static str> {
+        families::tied_head(&self.config).filter(|name| self.checkpoint.contains(name))
+    }
+
+    fn embedding(&self) -> families::Location {
+        let Some(spec) = self.config.parameters().into_iter().find(|spec| spec.path == "embedding") else {
+            unreachable!("the embedding is a parameter of every config")
+        };
+        families::locate(&self.config, &spec)
+    }
+
+    /// That a second copy of a tied head is one.
+    fn check_tied_copy(&self) -> Result<()> {
+        const ROWS: usize = 1000;
+        let Some(copy) = self.tied_copy() else { return Ok(()) };
+        let original = self.embedding();
+        for row in (0..original.shape[0]).step_by(ROWS) {
+            let rows = row..original.shape[0].min(row + ROWS);
+            let read = |name| self.checkpoint.read_rows_f32(name, &original.shape, rows.clone());
+            let same = read(copy)?.iter().zip(&read(&original.tensor)?).all(|(a, b)| a.to_bits() == b.to_bits());
+            if !same {
+                return Err(DecoderError::TiedWeightsDiffer { copy: copy.into(), original: original.tensor, row });
+            }
+        }
+        Ok(())
     }
 
     /// Checks names, shapes and dtypes without touching the data.
@@ -106,7 +152,7 @@ impl ModelDirectory {
             let location = families::locate(&self.config, &spec);
             self.checkpoint.read_rows_f32(&location.tensor, &location.shape, 0..0)?;
         }
-        if let Some(copy) = families::tied_head(&self.config).filter(|name| self.checkpoint.contains(name)) {
+        if let Some(copy) = self.tied_copy() {
             self.checkpoint.read_rows_f32(copy, &[self.config.vocab_size, self.config.d_model], 0..0)?;
         }
         for buffer in families::buffers(self.config.family) {
@@ -128,14 +174,14 @@ impl<B: Backend> RecurrentDecoder<B> {
         ModelDirectory::open(path)?.load(device, &mut |_| {})
     }
 
-    /// Saves a decoder that was not loaded from a published directory: safetensors under the decoder's own names, and a
-    /// config.json of family [`Family::Native`].
+    /// Saves a decoder in the project's own layout, whichever family it is of: safetensors under the decoder's own names,
+    /// and a config.json of family [`Family::Native`]. [`ModelDirectory::save`] writes a published layout.
     ///
     /// # Errors
-    /// If a file cannot be written; nothing partly written is left.
-    pub fn save(&self, to: &Path, overwrite: Overwrite) -> Result<()> {
+    /// If a file cannot be written, or is there already and is not to be overwritten; no file is left partly written.
+    pub fn save_native(&self, to: &Path, overwrite: Overwrite) -> Result<()> {
         let config = DecoderConfig { family: Family::Native, ..self.config().clone() };
-        write_model(self, &config, &families::native_config_json(&config), to, overwrite)
+        write_model(tensors_of(self, &config)?, &families::native_config_json(&config), to, overwrite)
     }
 }
 
@@ -149,26 +195,29 @@ struct CheckpointSource<'a> {
 impl ParameterSource for CheckpointSource<'_> {
     fn values(&mut self, parameter: &ParameterSpec) -> Result<Vec<f32>> {
         let location = families::locate(&self.directory.config, parameter);
+        let first_row = location.rows.start;
         let values = self.directory.checkpoint.read_rows_f32(&location.tensor, &location.shape, location.rows)?;
+        if let Some(at) = first_non_finite(&values) {
+            let row = location.shape.iter().skip(1).product::<usize>();
+            let index = first_row * row + at;
+            return Err(DecoderError::NonFiniteWeight { tensor: location.tensor, index, value: values[at] });
+        }
         self.loaded += values.len() as u64;
         (self.progress)(self.loaded);
         Ok(values)
     }
 }
 
-fn write_model<B: Backend>(
-    decoder: &RecurrentDecoder<B>,
-    config: &DecoderConfig,
-    config_json: &Value,
-    to: &Path,
-    overwrite: Overwrite,
-) -> Result<()> {
+/// Tensors by their names in the files of a family.
+type Tensors = BTreeMap<String, TensorToWrite<'static>>;
+
+fn tensors_of<B: Backend>(decoder: &RecurrentDecoder<B>, config: &DecoderConfig) -> Result<Tensors> {
     let mut values = CollectValues(BTreeMap::new());
     decoder.visit(&mut values);
-    let mut tensors: BTreeMap<String, TensorToWrite<'_>> = BTreeMap::new();
+    let mut tensors = Tensors::new();
     for spec in config.parameters() {
         let Some(own) = values.0.remove(&param_id(&spec.path)) else {
-            unreachable!("the decoder was built from the parameters of its config, {} among them", spec.path)
+            return Err(DecoderError::ParameterMissing { path: spec.path });
         };
         let location = families::locate(config, &spec);
         let row = location.shape.iter().skip(1).product::<usize>();
@@ -178,18 +227,19 @@ fn write_model<B: Backend>(
             .or_insert_with(|| TensorToWrite::new(location.tensor, location.shape, vec![0.0; whole]));
         tensor.data.to_mut()[location.rows.start * row..location.rows.end * row].copy_from_slice(&own);
     }
-    if let Some(copy) = families::tied_head(config).filter(|_| families::stores_tied_head(config.family)) {
-        let embedding = config.parameters().into_iter().find(|spec| spec.path == "embedding");
-        let embedding = embedding.and_then(|spec| tensors.get(&families::locate(config, &spec).tensor));
-        if let Some(embedding) = embedding {
-            let again = TensorToWrite::new(copy, embedding.shape.clone(), embedding.data.to_vec());
-            tensors.insert(copy.into(), again);
-        }
+    Ok(tensors)
+}
+
+fn write_model(tensors: Tensors, config_json: &Value, to: &Path, overwrite: Overwrite) -> Result<()> {
+    let config_path = to.join(CONFIG_FILE);
+    // Told before the weights are written, so that they do not come to lie beside another config.
+    if overwrite == Overwrite::No && config_path.exists() {
+        return Err(DecoderError::Checkpoint(CheckpointError::AlreadyExists { path: config_path }));
     }
     let tensors: Vec<_> = tensors.into_values().collect();
     CheckpointWriter::new(to, overwrite).write_single(&tensors)?;
     let text = serde_json::to_vec_pretty(config_json).unwrap_or_else(|error| unreachable!("plain JSON: {error}"));
-    write_atomically(&to.join(CONFIG_FILE), &text, overwrite)?;
+    write_atomically(&config_path, &text, overwrite)?;
     Ok(())
 }
 

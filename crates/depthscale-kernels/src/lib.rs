@@ -10,6 +10,18 @@
 //! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
 //! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
+//!
+//! ```
+//! use burn::tensor::Tensor;
+//! use burn_flex::Flex;
+//! use depthscale_kernels::project;
+//!
+//! let device = Default::default();
+//! let weight = Tensor::<Flex, 2>::from_floats([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], &device);
+//! let rows = Tensor::from_floats([[1.0, 1.0]], &device);
+//! let product: Vec<f32> = project(weight, rows).into_data().iter().collect();
+//! assert_eq!(product, [3.0, 7.0, 11.0]);
+//! ```
 
 mod cache;
 #[cfg(feature = "flex")]

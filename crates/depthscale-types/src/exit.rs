@@ -42,7 +42,7 @@ fn one() -> usize {
 
 /// The rule that stops a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "String", try_from = "String")]
 pub enum Criterion {
     /// Never before the last step.
     Fixed,
@@ -62,7 +62,7 @@ pub enum Criterion {
     /// Checks in a row whose most likely token was that of the check before, at least the threshold.
     ArgmaxStability,
     /// Cumulative probability of having exited under the hazards `sigmoid(gate(s_t))`, at least the threshold (Ouro).
-    /// A threshold of 1 means full depth.
+    /// A threshold of 1 means full depth. The last step takes what probability is left; its value is what its gate adds.
     QExit,
     /// `|m_t - m_{t-1}|` below the threshold for a metric `m` of the state; from step 2 on.
     MetricDiff(Metric),
@@ -187,6 +187,20 @@ impl std::fmt::Display for Criterion {
     }
 }
 
+impl From<Criterion> for String {
+    fn from(criterion: Criterion) -> Self {
+        criterion.to_string()
+    }
+}
+
+impl TryFrom<String> for Criterion {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
 impl FromStr for Criterion {
     type Err = Error;
 
@@ -264,9 +278,7 @@ impl ExitPolicy {
         }
         Ok(())
     }
-}
 
-impl ExitPolicy {
     /// Checks the policy for a model: a criterion of the gate needs a gate, and the first step that may be the last must
     /// come before the model's depth is reached.
     ///

@@ -91,19 +91,20 @@ impl DecoderConfig {
 
     /// Bytes by which the cache of one sequence grows with one more token, once windows are full.
     pub fn cache_bytes_per_token(&self, retention: KvRetention, depth: usize, element_bytes: usize) -> u64 {
-        let far = self.largest_window() + 1;
+        let far = self.largest_window().saturating_add(1);
         let at = |context| self.cache_bytes(retention, depth, context, element_bytes).total();
         at(far + 1) - at(far)
     }
 
-    /// The memory a run needs. Activations are an estimate: the tensors alive at the widest point of a block or of the
+    /// The memory a run needs once its prompt has been read; while [`KvRetention::LastStepAfterPrefill`] reads it, there is a
+    /// slot per step as under [`KvRetention::PerStep`]. Activations are an estimate: the tensors alive at the widest point of a block or of the
     /// readout, in 4-byte elements.
     pub fn predict_memory(&self, query: &MemoryQuery) -> MemoryReport {
         let cache = self.cache_bytes(query.retention, query.depth, query.context, query.cache_bytes);
         let rows = query.chunk as u64;
         let block = |stack: &StackConfig| {
             let row = 4 * self.d_model + (3 * stack.d_ffn).max(4 * stack.d_query());
-            let scores = 2 * (stack.n_heads as u64).saturating_mul(query.context as u64);
+            let scores = (2 * stack.n_heads as u64).saturating_mul(query.context as u64);
             rows.saturating_mul(scores.saturating_add(row as u64))
         };
         let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];

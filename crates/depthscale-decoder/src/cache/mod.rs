@@ -74,11 +74,12 @@ pub(crate) enum Slot<B: Backend> {
 }
 
 impl<B: Backend> Slot<B> {
-    fn new(kind: SlotKind) -> Self {
+    /// An empty slot of a sequence that holds at most `capacity` tokens.
+    fn new(kind: SlotKind, capacity: usize) -> Self {
         match kind {
             SlotKind::None => Self::None,
             SlotKind::Growing => Self::Growing(GrowingSlot::default()),
-            SlotKind::Window { window } => Self::Window(WindowSlot::new(window)),
+            SlotKind::Window { window } => Self::Window(WindowSlot::new(window, capacity)),
             SlotKind::Retention => Self::Retention(RetentionSlot::default()),
         }
     }

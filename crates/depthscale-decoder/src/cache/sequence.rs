@@ -37,6 +37,8 @@ pub(crate) struct CacheLayout {
     pub(crate) prelude: Vec<SlotKind>,
     pub(crate) core: Vec<SlotKind>,
     pub(crate) readout: Vec<SlotKind>,
+    /// Key heads and their width in each of these parts, which other caches may not share.
+    pub(crate) heads: Vec<(usize, usize)>,
 }
 
 /// What a sequence is opened with.
@@ -93,7 +95,7 @@ impl<B: Backend> SequenceCache<B> {
     pub(crate) fn new(options: SequenceOptions, capacity: usize, layout: CacheLayout) -> Self {
         let slots = |kinds: &[SlotKind]| {
             let slot = |&kind| {
-                let mut slot = Slot::new(kind);
+                let mut slot = Slot::new(kind, capacity);
                 slot.reserve(options.reserve.min(capacity));
                 slot
             };

@@ -10,6 +10,8 @@ use super::KvRows;
 /// lies at row `p % (window - 1)`; keys carry their positions, so that their order does not matter.
 #[derive(Debug, Clone)]
 pub(crate) struct WindowSlot<B: Backend> {
+    window: usize,
+    /// `window - 1`, or the sequence's capacity where that is less.
     rows: usize,
     /// Tokens taken in so far.
     len: usize,
@@ -25,13 +27,13 @@ struct Ring<B: Backend> {
 }
 
 impl<B: Backend> WindowSlot<B> {
-    pub(super) fn new(window: usize) -> Self {
-        Self { rows: window - 1, len: 0, ring: None }
+    pub(super) fn new(window: usize, capacity: usize) -> Self {
+        Self { window, rows: window.saturating_sub(1).min(capacity), len: 0, ring: None }
     }
 
     /// Keys a query sees, itself included.
     pub(crate) fn window(&self) -> usize {
-        self.rows + 1
+        self.window
     }
 
     /// Keys and values of the tokens kept, `[kv_heads, kept, head_dim]` each; `None` where there are none. In order of
@@ -97,7 +99,7 @@ mod tests {
     #[test]
     fn keeps_the_last_rows_whatever_the_chunks() {
         for chunks in [vec![1; 11], vec![2, 3, 5, 1], vec![11], vec![7, 4], vec![3, 8]] {
-            let mut slot = WindowSlot::<B>::new(5);
+            let mut slot = WindowSlot::<B>::new(5, 100);
             let mut start = 0;
             for n in chunks {
                 slot.commit(start, &rows(start..start + n));
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_window_of_one_keeps_nothing() {
-        let mut slot = WindowSlot::<B>::new(1);
+        let mut slot = WindowSlot::<B>::new(1, 100);
         slot.commit(0, &rows(0..3));
         assert!(slot.past(true).is_none());
     }

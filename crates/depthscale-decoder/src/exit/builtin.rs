@@ -115,12 +115,9 @@ fn metric_diff<B: Backend>(
     (metric(state, previous) - metric(previous, before)).abs()
 }
 
-/// `c_t = c_{t-1} + sigmoid(gate) (1 - c_{t-1})`; the last step takes all remaining mass.
+/// `c_t = c_{t-1} + sigmoid(gate) (1 - c_{t-1})`. The last step takes what is left, whatever its gate says.
 fn cumulative_exit<B: Backend>(gate: &Tensor<B, 1>, view: &StepView<'_, B>) -> Tensor<B, 1> {
     let hazard = sigmoid(f32_of(gate));
-    if view.step == view.max_steps {
-        return hazard.ones_like();
-    }
     match view.previous_value {
         None => hazard,
         Some(previous) => previous.clone() + hazard * (previous.clone().neg() + 1.0),

@@ -108,11 +108,6 @@ pub(crate) fn tied_head(config: &DecoderConfig) -> Option<&'static str> {
     }
 }
 
-/// Whether a family's published files do hold a tied head a second time.
-pub(crate) fn stores_tied_head(family: Family) -> bool {
-    family == Family::Huginn
-}
-
 /// The config.json of a decoder that was not loaded from one.
 pub(crate) fn native_config_json(config: &DecoderConfig) -> serde_json::Value {
     native::config_json(config)

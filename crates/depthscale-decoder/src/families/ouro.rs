@@ -40,7 +40,7 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
     published.without_influence(&["sliding_window", "max_window_layers", "chunk_size"]);
     let theta = rope_theta(published)?;
     // At the published threshold of 1 the gate is watched and every token takes the full depth.
-    let threshold = published.number_or("early_exit_threshold", 1.0)?;
+    let threshold = published.number_or("early_exit_threshold", 1.0)?.min(1.0);
     let exit = ExitPolicy { threshold, ..ExitPolicy::new(Criterion::QExit) };
     exit.validate().map_err(|error| published.error(format!("early_exit_threshold: {error}")))?;
     let config = DecoderConfig {
@@ -79,6 +79,7 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
 
 /// `rope_theta`, or the same inside `rope_parameters`, where newer versions of the published format put it.
 fn rope_theta(published: &mut PublishedConfig) -> Result<f64> {
+    let outer = published.value("rope_theta");
     let theta = published.number_or("rope_theta", 1e6)?;
     let Some(parameters) = published.value("rope_parameters") else { return Ok(theta) };
     let rescaled = parameters.get("rope_type").is_some_and(|kind| kind != "default");
@@ -91,7 +92,12 @@ fn rope_theta(published: &mut PublishedConfig) -> Result<f64> {
             "only rope_type default with a rope_theta",
         ));
     }
-    Ok(parameters.get("rope_theta").and_then(Value::as_f64).unwrap_or(theta))
+    let Some(inner) = parameters.get("rope_theta") else { return Ok(theta) };
+    match (inner.as_f64(), outer) {
+        (Some(inner), None) => Ok(inner),
+        (Some(inner), Some(_)) if inner == theta => Ok(inner),
+        _ => Err(published.error(format!("rope_parameters.rope_theta is {inner}, expected the number rope_theta is"))),
+    }
 }
 
 pub(super) fn locate(spec: &ParameterSpec) -> Location {

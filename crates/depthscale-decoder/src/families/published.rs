@@ -17,6 +17,8 @@ pub(crate) struct PublishedConfig {
 
 /// Keys that every family's files may carry and that do not change what is computed when a model is run.
 const WITHOUT_INFLUENCE: &[&str] = &[
+    "_attn_implementation",
+    "_attn_implementation_autoset",
     "_name_or_path",
     "activation_checkpoint_impl",
     "architecture_class_name",

@@ -22,6 +22,8 @@ pub struct BlockContext<'a, 'c, B: Backend> {
     pub(crate) caches: &'a mut [&'c mut SequenceCache<B>],
     pub(crate) angles: Option<&'a RotaryAngles<B>>,
     pub(crate) memory: &'a [Tensor<B, 2>],
+    /// Whether the block's slot was written in this forward pass.
+    pub(crate) written: bool,
 }
 
 /// Numbers and width of attention heads.
@@ -127,7 +129,8 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     }
 
     /// Causal softmax attention of every row over its own sequence: the keys and values are taken into the block's slot
-    /// and the queries see it, up to themselves. The block must have declared a growing or window slot.
+    /// and the queries see it, up to themselves. The block must have declared a growing or window slot, and has one: a
+    /// block attends once.
     ///
     /// # Shapes
     /// - queries: `[rows, n_heads * head_dim]`
@@ -135,7 +138,7 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     /// - output: `[rows, n_heads * head_dim]`
     ///
     /// # Panics
-    /// If the block declared another kind of slot.
+    /// If the block declared another kind of slot, or attends a second time.
     pub fn attend(
         &mut self,
         queries: Tensor<B, 2>,
@@ -143,6 +146,7 @@ impl<B: Backend> BlockContext<'_, '_, B> {
         values: Tensor<B, 2>,
         heads: HeadShape,
     ) -> Tensor<B, 2> {
+        assert!(!std::mem::replace(&mut self.written, true), "a block has one slot: it attends once");
         let queries = queries * heads.scale();
         let (place, layer) = (self.place, self.layer);
         self.for_each_sequence([queries, keys, values], |cache, segment, [queries, keys, values]| {

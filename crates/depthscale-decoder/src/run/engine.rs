@@ -77,7 +77,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
                 return Err(DecoderError::EmptyPrompt);
             }
             if *feed.cache.layout() != layout {
-                return Err(DecoderError::ForeignCache { message: "its layers keep other things".into() });
+                return Err(DecoderError::ForeignCache { message: "its layers, heads or widths are others".into() });
             }
             let needed = feed.cache.len() + feed.tokens.len();
             if needed > self.config.max_positions {

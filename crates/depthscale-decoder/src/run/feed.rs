@@ -45,7 +45,7 @@ pub enum Prefill {
     ApproximateParallel,
 }
 
-/// Called after every step with the step, the positions of the rows in each sequence, and their states `[rows, d_model]`.
+/// Called with the initial states, as step 0, and after every step: with the step, the positions of the rows in each sequence, and their states `[rows, d_model]`.
 pub type StepObserver<'o, B> = &'o mut (dyn FnMut(usize, &[usize], &Tensor<B, 2>) + Send);
 
 /// How a call runs.

@@ -79,7 +79,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
             Some(logits) => Some(pick(logits, &wanted_rows, rows.len(), &device)),
             None => self.read_out(recurred.states, &rows, &wanted_rows, &mut caches),
         };
-        check_finite(recurred.sums)?;
+        check_finite(recurred.sums, logits.as_ref())?;
 
         let mut first = 0;
         let mut outputs = Vec::with_capacity(chunks.len());
@@ -151,6 +151,9 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let total = all.len();
         let angles = Rotary::of(&decoder.config.core).map(|rotary| rotary.angles(&all.positions(), &device));
         let mut sums = vec![initial.clone().sum()];
+        if let Some(observer) = &mut self.options.observer {
+            observer(0, &all.positions(), &initial);
+        }
         let mut progress = vec![RowProgress::default(); total];
         let mut exited: Vec<Exited<B>> = Vec::new();
         let mut kept: Option<RowSet<B>> = None;
@@ -214,6 +217,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
                 caches,
                 angles: live.angles.as_ref(),
                 memory: &live.history.bank,
+                written: false,
             };
             state = block.forward(state, &mut context);
         }
@@ -321,7 +325,8 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let device = self.decoder.device();
         let angles = Rotary::of(stack).map(|rotary| rotary.angles(&rows.positions(), &device));
         for (layer, block) in blocks.iter().enumerate() {
-            let mut context = BlockContext { place, layer, rows, caches, angles: angles.as_ref(), memory: &[] };
+            let mut context =
+                BlockContext { place, layer, rows, caches, angles: angles.as_ref(), memory: &[], written: false };
             state = block.forward(state, &mut context);
         }
         state
@@ -332,18 +337,29 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let (Some(shared), Some(layers)) = (&self.decoder.shared, self.decoder.config.readout_stack()) else { return };
         let device = self.decoder.device();
         let angles = Rotary::of(layers).map(|rotary| rotary.angles(&rows.positions(), &device));
-        let mut context =
-            BlockContext { place: Place::Readout, layer: 0, rows, caches, angles: angles.as_ref(), memory: &[] };
+        let mut context = BlockContext {
+            place: Place::Readout,
+            layer: 0,
+            rows,
+            caches,
+            angles: angles.as_ref(),
+            memory: &[],
+            written: false,
+        };
         let normalised = shared.norm.forward(states.clone());
         let keys = context.rotate(shared.key_treatment.apply(shared.key.forward(normalised.clone())));
         context.write_shared(keys, shared.value.forward(normalised), shared.heads);
     }
 }
 
-/// Tells the first step whose state is not finite, from the sum over each step's state (0 is the initial one).
-fn check_finite<B: Backend>(sums: Vec<Tensor<B, 1>>) -> Result<()> {
+/// Tells the first step whose state is not finite, from the sum over each step's state (0 is the initial one), or that the
+/// logits are not.
+fn check_finite<B: Backend>(mut sums: Vec<Tensor<B, 1>>, logits: Option<&Tensor<B, 2>>) -> Result<()> {
+    let states = sums.len();
+    sums.extend(logits.map(|logits| logits.clone().sum()));
     let sums = Tensor::cat(sums, 0).into_data();
     match sums.iter::<f32>().position(|sum| !sum.is_finite()) {
+        Some(at) if at == states => Err(DecoderError::NonFiniteLogits),
         Some(step) => Err(DecoderError::NonFiniteState { step }),
         None => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! The names of an expected file's entries.
 
+use depthscale_types::exit::MOST_STEPS;
 use depthscale_types::{Criterion, DecoderConfig, ExitGate};
 
 /// One entry of an expected file.
@@ -40,8 +41,8 @@ impl Entry {
     pub(super) fn parse(name: &str, config: &DecoderConfig) -> Option<Self> {
         let number = |prefix: &str| name.strip_prefix(prefix)?.parse::<usize>().ok();
         let gated = config.exit_gate != ExitGate::None;
-        let at_least_one = |depth: usize| (depth > 0).then_some(depth);
-        let kind = if let Some(depth) = number("logits_step_").and_then(|loops| loops.checked_add(1)) {
+        let at_least_one = |depth: usize| (1..=MOST_STEPS).contains(&depth).then_some(depth);
+        let kind = if let Some(depth) = number("logits_step_").and_then(|loops| at_least_one(loops.saturating_add(1))) {
             EntryKind::Logits { depth, start: Start::Given }
         } else if let Some(depth) = number("logits_steps_").or(number("logits_loops_")).and_then(at_least_one) {
             EntryKind::Logits { depth, start: Start::Given }

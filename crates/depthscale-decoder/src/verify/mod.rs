@@ -93,12 +93,17 @@ pub fn verify<B: Backend, K: Module<B> + RecurrentBlock<B>>(
             message: format!("entry {name} is not one that can be compared with this model"),
         })?);
     }
+    if entries.is_empty() {
+        let message = "holds no entry to compare with".into();
+        return Err(DecoderError::Expected { path: expected.path().to_path_buf(), message });
+    }
     let mut comparisons = Vec::with_capacity(entries.len());
     for entry in entries {
         progress(&entry.name);
         let (difference, magnitude) = match &entry.kind {
             EntryKind::Greedy { zero_initial_state } => {
                 let (ids, shape) = runs.expected_ids(&entry.name)?;
+                runs.check_batch(&entry.name, &shape)?;
                 let found = runs.greedy(shape[1], *zero_initial_state)?;
                 (found.iter().zip(&ids).filter(|(found, expected)| found != expected).count() as f64, 0.0)
             }

@@ -65,6 +65,15 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
         Ok((ids.collect::<Result<_>>()?, shape))
     }
 
+    /// That an entry is for as many sequences as there are inputs.
+    pub(super) fn check_batch(&self, name: &str, shape: &[usize]) -> Result<()> {
+        if shape[0] == self.ids.len() {
+            return Ok(());
+        }
+        let message = format!("{name} is for {} sequences, but input_ids for {}", shape[0], self.ids.len());
+        Err(DecoderError::Expected { path: self.expected.path().to_path_buf(), message })
+    }
+
     /// The values of an entry other than token ids.
     pub(super) fn values(&mut self, kind: &EntryKind) -> Result<Values> {
         let depth = self.decoder.config().depth;
@@ -137,9 +146,6 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
                 (Some(s0), Start::Given) => Some(s0[index].clone()),
                 _ => None,
             };
-            if let Some(s0) = &s0 {
-                states[0].push(s0.clone());
-            }
             let mut cache = self.decoder.new_sequence(SequenceOptions::default())?;
             let (chunk, together) = match self.path {
                 VerifyPath::ExactForward => (ids.len(), ids.len()),
@@ -159,11 +165,8 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
                 logits.push(self.feed(&mut cache, &ids[part], LogitRows::All, s0, options)?);
             }
         }
-        let states = states.into_iter().map(|parts| match parts.is_empty() {
-            true => Tensor::zeros([1, 1], &self.decoder.device()),
-            false => Tensor::cat(parts, 0),
-        });
-        Ok(Run { logits: Tensor::cat(logits, 0), states: states.collect() })
+        let states = states.into_iter().map(|parts| Tensor::cat(parts, 0)).collect();
+        Ok(Run { logits: Tensor::cat(logits, 0), states })
     }
 
     fn feed(

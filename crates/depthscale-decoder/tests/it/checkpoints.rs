@@ -81,7 +81,7 @@ fn decoders_of_no_family_save_and_open() {
     for (name, config) in models::every_kind() {
         let decoder = RecurrentDecoder::<Flex>::random(config, 1, &Default::default()).expect("builds");
         let directory = tempfile::tempdir().expect("a directory");
-        decoder.save(directory.path(), Overwrite::No).expect("saves");
+        decoder.save_native(directory.path(), Overwrite::No).expect("saves");
         let opened = RecurrentDecoder::<Flex>::open(directory.path(), &Default::default()).expect("opens");
         assert_eq!(logits(&decoder), logits(&opened), "{name}");
     }
@@ -112,6 +112,28 @@ fn the_family_is_told_from_the_config_and_copies_of_tied_weights_are_known() {
         assert_eq!(directory.config().family.name(), family);
         assert_eq!(directory.stored_parameters() - directory.config().parameter_count(), stored, "{name}");
     }
+}
+
+#[test]
+fn a_head_that_is_not_the_copy_it_should_be_is_refused() {
+    let directory = with_config("huginn-111", |_| {});
+    let mut other = tensors(&fixture("huginn-111"));
+    let head = other.iter_mut().find(|tensor| tensor.name == "lm_head.weight").expect("is there");
+    head.data.to_mut()[32 * 40] += 1.0;
+    CheckpointWriter::new(directory.path(), Overwrite::Yes).write_single(&other).expect("writes");
+    let opened = RecurrentDecoder::<Flex>::open(directory.path(), &Default::default());
+    let message = opened.map(|_| ()).expect_err("refused").to_string();
+    assert!(message.contains("lm_head.weight is not the copy of transformer.wte.weight"), "{message}");
+}
+
+#[test]
+fn nothing_is_written_beside_a_foreign_config() {
+    let original = ModelDirectory::open(&fixture("ouro-mha")).expect("opens");
+    let decoder = original.load::<Flex>(&Default::default(), &mut |_| {}).expect("loads");
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("config.json"), "{}").expect("written");
+    assert!(original.save(&decoder, directory.path(), Overwrite::No).is_err());
+    assert!(!directory.path().join("model.safetensors").exists());
 }
 
 #[test]
@@ -206,7 +228,7 @@ fn tensors_that_do_not_fit_are_named() {
     CheckpointWriter::new(directory.path(), Overwrite::Yes).write_single(&broken).expect("writes");
     let opened = RecurrentDecoder::<Flex>::open(directory.path(), &Default::default());
     let message = opened.map(|_| ()).expect_err("refused").to_string();
-    assert!(message.contains("element 3 is NaN"), "{message}");
+    assert!(message.contains(&broken[5].name) && message.contains("element 3 is NaN"), "{message}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use depthscale_decoder::{ExitRule, Feed, LogitRows, Phase, RecurrentDecoder, RunOptions, SequenceOptions};
 use depthscale_types::{
-    BlockEvaluations, Criterion, DecoderConfig, ExitGate, ExitPolicy, InitialState, KvRetention, Metric, MixerKind,
-    TokenTrace,
+    BlockEvaluations, Criterion, DecoderConfig, ExitGate, ExitPolicy, ExitReason, InitialState, KvRetention, Metric,
+    MixerKind, TokenTrace,
 };
 
 use crate::models;
@@ -163,6 +163,8 @@ fn equals_the_oracle<B: Backend>(feeding: Feeding) {
                             trace.position
                         );
                     }
+                    let reason = if expected.converged { ExitReason::Converged } else { ExitReason::DepthReached };
+                    assert_eq!(trace.reason, reason, "{context} at {}", trace.position);
                     assert_eq!(trace.values.len(), expected.values.len(), "{context}");
                     for (found, expected) in trace.values.iter().zip(&expected.values) {
                         let same = match (found, expected) {

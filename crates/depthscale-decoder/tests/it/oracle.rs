@@ -56,6 +56,7 @@ pub(crate) struct OracleRun {
 pub(crate) struct OracleToken {
     pub(crate) steps: usize,
     pub(crate) values: Vec<Option<f64>>,
+    pub(crate) converged: bool,
     pub(crate) logits: Row,
 }
 
@@ -138,7 +139,8 @@ impl Oracle {
             let steps = states.len() - 1;
             exits.push(steps);
             let logits = self.readout(&states[steps], position, &mut store);
-            finished.push(OracleToken { steps, values: values[1..].to_vec(), logits });
+            let converged = satisfied >= run.patience;
+            finished.push(OracleToken { steps, values: values[1..].to_vec(), converged, logits });
         }
         finished
     }
@@ -190,7 +192,7 @@ impl Oracle {
                 let gate = self.linear("exit_gate.weight", &states[step])[0] + self.values["exit_gate.bias"][0];
                 let hazard = 1.0 / (1.0 + (-gate).exp());
                 let before = earlier_value.unwrap_or(0.0);
-                Some(if step == run.max_steps { 1.0 } else { before + hazard * (1.0 - before) })
+                Some(before + hazard * (1.0 - before))
             }
             Criterion::Kl => readouts[step].as_ref().map(|now| {
                 let now = log_softmax(now);

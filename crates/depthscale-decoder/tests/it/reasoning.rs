@@ -73,6 +73,20 @@ fn a_loop_ends_at_its_last_step_and_refuses_what_it_cannot_do() {
     assert!(error.to_string().contains("from step 1 on"), "{error}");
 }
 
+#[test]
+fn a_memory_gated_block_is_looped_by_itself() {
+    let config = models::memory_like();
+    let mut source = RandomParameters::new(&config, 2);
+    let mut parameters = depthscale_decoder::Parameters::<Flex>::new(&config, &mut source, &Default::default());
+    let block = Block::load(&mut parameters, "core.0", &config.core).expect("loads");
+    let reasoning = ReasoningLoop::new(block, &policy(Criterion::LatentDiff, 0.2)).expect("valid");
+    let initial =
+        Tensor::random([5, models::D_MODEL], burn::tensor::Distribution::Normal(0.0, 1.0), &Default::default());
+    let mut thought = reasoning.begin("five rows", initial);
+    reasoning.refine(&mut thought).expect("refines");
+    assert!(thought.state.converged && thought.state.steps() > 1, "{:?}", thought.state.metrics());
+}
+
 /// Stops at a chosen step.
 struct AtStep(usize);
 

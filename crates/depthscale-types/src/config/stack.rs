@@ -29,6 +29,9 @@ pub struct StackConfig {
     pub query_key: QueryKey,
 }
 
+/// No window is wider.
+const MOST_WINDOW: usize = 1 << 30;
+
 /// How a block mixes tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -74,10 +77,10 @@ impl AttentionConfig {
         let decay = self.memory_decay_rate;
         require(decay > 0.0 && decay <= 1.0, format!("{path}.memory_decay_rate"), decay, "must be in (0, 1]")?;
         require(
-            self.context_window_size > 0,
+            (1..=MOST_WINDOW).contains(&self.context_window_size),
             format!("{path}.context_window_size"),
             self.context_window_size,
-            "must be at least 1",
+            format!("must be from 1 to {MOST_WINDOW}"),
         )
     }
 }
@@ -197,7 +200,13 @@ impl StackConfig {
         match &self.mixer {
             MixerKind::FullAttention | MixerKind::SharedKv => Ok(()),
             MixerKind::SlidingWindow { window } => {
-                require(*window > 0, format!("{path}.mixer.window"), window, "must be at least 1")
+                require(*window > 0, format!("{path}.mixer.window"), window, "must be at least 1")?;
+                require(
+                    *window <= MOST_WINDOW,
+                    format!("{path}.mixer.window"),
+                    window,
+                    format!("must be at most {MOST_WINDOW}"),
+                )
             }
             MixerKind::GatedRetention { temperature } => {
                 require(
@@ -206,6 +215,13 @@ impl StackConfig {
                     temperature,
                     "must be finite and positive",
                 )?;
+                if self.query_key != QueryKey::Plain {
+                    return Err(Error::Conflict {
+                        first: format!("{path}.query_key {:?}", self.query_key),
+                        second: "gated retention".into(),
+                        why: "its queries and keys are taken as they are; use plain".into(),
+                    });
+                }
                 if self.n_kv_heads != self.n_heads {
                     return Err(Error::Conflict {
                         first: format!("{path}.n_kv_heads {}", self.n_kv_heads),

@@ -73,6 +73,10 @@ fn every_format_round_trips_and_refuses_unknown_fields() {
         round_trips(&ExitPolicy { max_steps: Some(3), ..ExitPolicy::new(criterion) });
     }
     refuses_unknown_fields(&ExitPolicy::default());
+    let named: ExitPolicy =
+        serde_json::from_value(json!({"criterion": "metric-diff", "threshold": 0.1})).expect("reads");
+    assert_eq!(named.criterion, Criterion::MetricDiff(Metric::LatentDiff));
+    round_trips(&ExitPolicy::new(Criterion::MetricDiff(Metric::Cosine)));
     KvRetention::ALL.iter().for_each(round_trips);
     assert_eq!(serde_json::to_value(KvRetention::FirstThenShared).expect("plain data"), json!("first-then-shared"));
     round_trips(&SamplingParams::default());
@@ -115,11 +119,18 @@ fn validation_names_the_field_the_value_and_what_is_allowed() {
                 c.core.mixer =
                     MixerKind::MemoryGated(AttentionConfig { memory_decay_rate: 0.5, context_window_size: 0 })
             },
-            "core.mixer.context_window_size is 0: must be at least 1",
+            "core.mixer.context_window_size is 0: must be from 1 to 1073741824",
         ),
         (|c| c.core.mixer = MixerKind::SlidingWindow { window: 0 }, "core.mixer.window is 0: must be at least 1"),
         (
             |c| c.core.mixer = MixerKind::GatedRetention { temperature: 16.0 },
+            "core.query_key Norm does not go with gated retention",
+        ),
+        (
+            |c| {
+                c.core.mixer = MixerKind::GatedRetention { temperature: 16.0 };
+                c.core.query_key = QueryKey::Plain;
+            },
             "core.n_kv_heads 2 does not go with gated retention",
         ),
         (|c| c.core.mixer = MixerKind::SharedKv, "core.mixer shared-kv does not go with"),
@@ -148,20 +159,25 @@ fn validation_names_the_field_the_value_and_what_is_allowed() {
 }
 
 proptest! {
-    /// Any numbers at all: validation answers, and what it accepts has sizes that can be computed.
+    /// Sizes up to and past every limit: validation answers, and what it accepts can be counted.
     #[test]
     fn validation_and_arithmetic_never_overflow(
-        sizes in prop::collection::vec(prop_oneof![0usize..5, any::<usize>(), (0u32..64).prop_map(|bit| 1usize << bit)], 8),
-        number in any::<f64>(),
-        context in any::<usize>(),
+        sizes in prop::collection::vec((0u32..32).prop_map(|bit| 1usize << bit), 8),
+        window in prop_oneof![Just(0), (0u32..64).prop_map(|bit| 1usize << bit), Just(usize::MAX)],
+        context in prop_oneof![any::<usize>(), 0usize..5000],
     ) {
         let mut config = config();
         let fields = [
             &mut config.vocab_size, &mut config.d_model, &mut config.depth, &mut config.max_positions,
-            &mut config.core.n_heads, &mut config.core.n_kv_heads, &mut config.core.head_dim, &mut config.core.d_ffn,
+            &mut config.core.n_heads, &mut config.core.head_dim, &mut config.core.d_ffn, &mut config.core.n_layers,
         ];
         fields.into_iter().zip(&sizes).for_each(|(field, &size)| *field = size);
-        config.norm_eps = number;
+        // Most of the time within the limits.
+        config.core.n_layers = config.core.n_layers.min(1 << 6);
+        config.core.head_dim = (config.core.head_dim >> 16).max(2);
+        config.core.n_heads = (config.core.n_heads >> 16).max(1);
+        config.core.n_kv_heads = config.core.n_heads;
+        config.core.mixer = MixerKind::SlidingWindow { window };
         if config.validate().is_ok() {
             prop_assert!(config.parameter_count() > 0);
             for retention in KvRetention::ALL {
@@ -169,8 +185,22 @@ proptest! {
                     context, batch: 3, depth: config.depth, chunk: 512, retention, weight_bytes: 4, cache_bytes: 4,
                 };
                 prop_assert!(config.predict_memory(&query).total() > 0);
+                config.cache_bytes_per_token(retention, config.depth, 4);
             }
         }
+    }
+
+    /// Bare numbers in every size.
+    #[test]
+    fn validation_answers_for_any_numbers(sizes in prop::collection::vec(any::<usize>(), 8), number in any::<f64>()) {
+        let mut config = config();
+        let fields = [
+            &mut config.vocab_size, &mut config.d_model, &mut config.depth, &mut config.max_positions,
+            &mut config.core.n_heads, &mut config.core.n_kv_heads, &mut config.core.head_dim, &mut config.core.d_ffn,
+        ];
+        fields.into_iter().zip(&sizes).for_each(|(field, &size)| *field = size);
+        config.norm_eps = number;
+        let _ = config.validate();
     }
 
     #[test]

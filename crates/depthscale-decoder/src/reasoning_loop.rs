@@ -2,7 +2,8 @@
 //!
 //! [`ReasoningLoop`] loops any [`RecurrentBlock`], a user's own transformer among them, over a state of the user's making:
 //! [`step`](ReasoningLoop::step) is one recurrence, [`refine`](ReasoningLoop::refine) goes on until the exit policy is
-//! satisfied. Weights and state stay the same size however many steps are taken. The decision is one for the whole state:
+//! satisfied. A [`Block`](crate::Block) of the crate can be looped too, its rotary positions left out: a bare state has
+//! none. Weights and state stay the same size however many steps are taken. The decision is one for the whole state:
 //! metric and exit value are means over its rows. Language models decide for each token instead, see
 //! [`RecurrentDecoder::run`](crate::RecurrentDecoder::run) and
 //! [`RecurrentDecoder::reason`](crate::RecurrentDecoder::reason).
@@ -80,7 +81,8 @@ impl<B: Backend, K: RecurrentBlock<B>> ReasoningLoop<B, K> {
     /// # Shapes
     /// - initial: `[rows, d_model]`
     pub fn begin(&self, input: impl Into<String>, initial: Tensor<B, 2>) -> Reasoning<B> {
-        let layout = CacheLayout { prelude: Vec::new(), core: vec![self.block.slot()], readout: Vec::new() };
+        let layout =
+            CacheLayout { prelude: Vec::new(), core: vec![self.block.slot()], readout: Vec::new(), heads: Vec::new() };
         let rows = initial.dims()[0];
         // Every step overwrites the keys of the one before, so that the memory stays constant.
         let options = SequenceOptions { reserve: rows, retention: KvRetention::Shared, ..SequenceOptions::default() };
@@ -148,6 +150,7 @@ impl<B: Backend, K: RecurrentBlock<B>> ReasoningLoop<B, K> {
             caches: &mut [&mut reasoning.cache],
             angles: None,
             memory: &reasoning.history.bank,
+            written: false,
         };
         let next = self.block.forward(state, &mut context);
         // The rows stay where they are: the next step writes the same positions again.
