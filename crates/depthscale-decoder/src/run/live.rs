@@ -87,11 +87,46 @@ pub(super) struct Exited<B: Backend> {
 pub(super) struct Recurred<B: Backend> {
     /// `[rows, d_model]`.
     pub(super) states: Tensor<B, 2>,
-    /// `[rows, vocab_size]`, where the checks at all exits have read logits out.
-    pub(super) logits: Option<Tensor<B, 2>>,
+    /// What checks at exits have read out already.
+    pub(super) read: ReadRows<B>,
     pub(super) progress: Vec<RowProgress>,
     /// The sum over the state after each step, the initial one first: not finite once a state is not.
     pub(super) sums: Vec<Tensor<B, 1>>,
+}
+
+/// Logits of some of the rows.
+pub(super) struct ReadRows<B: Backend> {
+    /// The rows' indices among all of the pass, in the order of the logits.
+    rows: Vec<usize>,
+    /// `[rows, vocab_size]` one below the other.
+    logits: Vec<Tensor<B, 2>>,
+}
+
+impl<B: Backend> ReadRows<B> {
+    /// Adds rows that were read out.
+    pub(super) fn add(&mut self, rows: &[usize], logits: Tensor<B, 2>) {
+        self.rows.extend_from_slice(rows);
+        self.logits.push(logits);
+    }
+
+    /// The rows of `0..total` that were not.
+    pub(super) fn missing(&self, total: usize) -> Vec<usize> {
+        let mut read = vec![false; total];
+        self.rows.iter().for_each(|&row| read[row] = true);
+        (0..total).filter(|&row| !read[row]).collect()
+    }
+
+    /// The logits of the given rows, all of which were read out; `None` for no rows.
+    pub(super) fn pick(self, rows: &[usize], device: &B::Device) -> Option<Tensor<B, 2>> {
+        if rows.is_empty() {
+            return None;
+        }
+        let at = |row: &usize| self.rows.iter().position(|read| read == row);
+        let places: Vec<usize> = rows.iter().filter_map(at).collect();
+        debug_assert_eq!(places.len(), rows.len(), "every row wanted was read out");
+        let total = self.rows.len();
+        Some(pick(join(self.logits), &places, total, device))
+    }
 }
 
 impl<B: Backend> Recurred<B> {
@@ -108,13 +143,13 @@ impl<B: Backend> Recurred<B> {
             place[row] = at;
         }
         let mut states = Vec::with_capacity(exited.len());
-        let mut logits = Vec::with_capacity(exited.len());
-        for group in exited {
-            states.push(group.states);
-            logits.extend(group.logits);
+        let mut read = ReadRows { rows: Vec::new(), logits: Vec::new() };
+        for Exited { rows, states: at_exit, logits } in exited {
+            states.push(at_exit);
+            if let Some(logits) = logits {
+                read.add(&rows, logits);
+            }
         }
-        let every_exit_read_out = logits.len() == states.len();
-        let in_order = |parts| pick(join(parts), &place, total, device);
-        Self { states: in_order(states), logits: every_exit_read_out.then(|| in_order(logits)), progress, sums }
+        Self { states: pick(join(states), &place, total, device), read, progress, sums }
     }
 }

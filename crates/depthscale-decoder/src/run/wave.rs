@@ -73,12 +73,21 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
             .zip(&wanted)
             .flat_map(|(range, wanted)| wanted.iter().map(move |row| range.start + row))
             .collect();
-        let logits = match recurred.logits {
-            // The checks at their last steps have read out every row already.
-            Some(_) if wanted_rows.is_empty() => None,
-            Some(logits) => Some(pick(logits, &wanted_rows, rows.len(), &device)),
-            None => self.read_out(recurred.states, &rows, &wanted_rows, &mut caches),
-        };
+        // Checks at exits have read out some rows already, and the caches hold what those readouts left.
+        let mut read = recurred.read;
+        let unread = read.missing(rows.len());
+        if !unread.is_empty() {
+            let kept = (unread.len() < rows.len()).then(|| rows.keep(&unread, &device));
+            let states = pick(recurred.states, &unread, rows.len(), &device);
+            let in_unread = |row: &usize| unread.binary_search(row).ok();
+            let wanted: Vec<usize> = wanted_rows.iter().filter_map(in_unread).collect();
+            let fresh = self.read_out(states, kept.as_ref().unwrap_or(&rows), &wanted, &mut caches);
+            if let Some(fresh) = fresh {
+                let wanted: Vec<usize> = wanted.iter().map(|&at| unread[at]).collect();
+                read.add(&wanted, fresh);
+            }
+        }
+        let logits = read.pick(&wanted_rows, &device);
         check_finite(recurred.sums, logits.as_ref())?;
 
         let mut first = 0;

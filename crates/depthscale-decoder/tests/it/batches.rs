@@ -7,7 +7,7 @@ use depthscale_decoder::generate::{GenerateOptions, Request, StopReason, generat
 use depthscale_decoder::{
     DecoderError, ExitRule, Feed, FeedOutput, LogitRows, Phase, Prefill, RecurrentDecoder, RunOptions, SequenceOptions,
 };
-use depthscale_types::{Criterion, DecoderConfig, ExitPolicy, KvRetention, SamplingParams};
+use depthscale_types::{BlockEvaluations, Criterion, DecoderConfig, ExitPolicy, KvRetention, SamplingParams};
 
 use crate::models;
 
@@ -30,17 +30,21 @@ fn close(a: &[f32], b: &[f32], context: &str) {
     assert!(worst < 2e-4, "{context}: {worst}");
 }
 
-fn policies() -> [ExitPolicy; 3] {
+fn policies() -> [ExitPolicy; 4] {
     let policy = |criterion, threshold| ExitPolicy { threshold, max_steps: Some(6), ..ExitPolicy::new(criterion) };
-    [ExitPolicy::fixed(3), policy(Criterion::LatentDiff, 0.6), policy(Criterion::Kl, 0.2)]
+    let off_grid = ExitPolicy { min_steps: 2, check_every: 2, max_steps: Some(5), ..policy(Criterion::Kl, 0.3) };
+    [ExitPolicy::fixed(3), policy(Criterion::LatentDiff, 0.6), off_grid, policy(Criterion::Kl, 0.2)]
 }
 
 fn batch_equals_alone<B: Backend>() {
     for (name, config) in models::every_kind() {
         let decoder = decoder::<B>(config.clone());
-        for (policy, retention) in
-            policies().iter().zip([KvRetention::PerStep, KvRetention::PerStep, KvRetention::Shared])
-        {
+        for (policy, retention) in policies().iter().zip([
+            KvRetention::PerStep,
+            KvRetention::PerStep,
+            KvRetention::PerStep,
+            KvRetention::Shared,
+        ]) {
             if retention.validate(&config).is_err() {
                 continue;
             }
@@ -53,15 +57,18 @@ fn batch_equals_alone<B: Backend>() {
             let mut together: Vec<_> =
                 caches.iter_mut().zip(&prompts).map(|(cache, tokens)| whole(cache, tokens)).collect();
             let batch = decoder.run(&mut together, &mut RunOptions::new(&rule)).expect("runs");
+            let mut executed_alone = BlockEvaluations::default();
             for (id, output) in batch.feeds.iter().enumerate() {
                 let mut cache = open(id as u64);
                 let alone =
                     decoder.run(&mut [whole(&mut cache, &prompts[id])], &mut RunOptions::new(&rule)).expect("runs");
                 let context = format!("{name}, {policy}, {retention}, sequence {id}");
                 close(&values(output), &values(&alone.feeds[0]), &context);
+                executed_alone += alone.evaluations;
                 let steps = |output: &FeedOutput<B>| output.traces.iter().map(|trace| trace.steps).collect::<Vec<_>>();
                 assert_eq!(steps(output), steps(&alone.feeds[0]), "{context}");
             }
+            assert_eq!(batch.evaluations, executed_alone, "{name}, {policy}: a batch does no work twice");
         }
     }
 }
