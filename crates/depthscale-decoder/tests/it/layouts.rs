@@ -5,7 +5,10 @@ use std::path::Path;
 use burn_flex::Flex;
 use depthscale_checkpoint::{CheckpointWriter, Overwrite, TensorToWrite};
 use depthscale_decoder::{ParameterSource, RandomParameters, RecurrentDecoder};
-use depthscale_types::{DecoderConfig, ParameterSpec, QueryKey, Readout};
+use depthscale_types::{
+    BlockNorms, DecoderConfig, MixerKind, OutputHead, ParameterSpec, Positions, QueryKey, Readout, RotaryFrequencies,
+    RotaryLayout,
+};
 use serde_json::{Value, json};
 
 use crate::checkpoints::logits;
@@ -71,9 +74,19 @@ fn yoco_u_with_norms_uneven_layers_other_cross_heads_and_a_tied_head() {
     });
     let mut config = translated(&config_json);
     assert_eq!((config.core.n_layers, config.depth), (3, 2));
+    // A window of 3 keys before the query's own; split halves in self layers, no positions in cross layers.
+    assert_eq!(config.core.mixer, MixerKind::SlidingWindow { window: 4 });
+    let rotary =
+        Positions::Rotary { theta: 500.0, layout: RotaryLayout::SplitHalf, frequencies: RotaryFrequencies::Standard };
+    assert_eq!((config.core.positions, config.core.norms), (rotary, BlockNorms::Pre));
+    assert_eq!((config.norm_eps, config.embedding_scale, config.head), (1e-5, 1.0, OutputHead::Tied));
     let Readout::CrossDecoder { layers, shared_key } = &mut config.readout else { panic!("a cross-decoder") };
     assert_eq!((layers.n_layers, layers.n_heads, layers.n_kv_heads, layers.head_dim), (2, 4, 1, 8));
-    assert_eq!(layers.query_key, QueryKey::Plain, "norms are in self layers only");
+    assert_eq!(
+        (layers.query_key, layers.positions),
+        (QueryKey::Plain, Positions::None),
+        "norms are in self layers only"
+    );
     // The shared keys' norm is told from the checkpoint.
     *shared_key = QueryKey::Norm;
     let mut names = named(&[
@@ -147,4 +160,75 @@ fn ouro_with_a_tied_head_and_heads_wider_than_the_stream() {
     tensors.push(TensorToWrite::new("lm_head.weight", embedding.shape.clone(), embedding.data.to_vec()));
     CheckpointWriter::new(directory.path(), Overwrite::Yes).write_single(&tensors).expect("writes");
     RecurrentDecoder::<Flex>::open(directory.path(), &Default::default()).expect("opens");
+}
+
+#[test]
+fn yoco_with_an_odd_number_of_layers_and_a_tied_head() {
+    let config_json = json!({
+        "model_type": "yoco", "dim": 16, "hidden_dim": 24, "n_layers": 5, "n_self_heads": 2, "n_attn_heads": 4,
+        "n_attn_kv_heads": 2, "vocab_size": 11, "max_seq_len": -1, "sliding_window": 3, "universal_loop": 2,
+        "share_input_output_embed": true
+    });
+    let config = translated(&config_json);
+    // The release halves the layers of both decoders, rounding down; its window counts the query's own key.
+    assert_eq!((config.core.n_layers, config.core.head_dim, config.core.n_kv_heads), (2, 8, 2));
+    assert_eq!(config.core.mixer, MixerKind::SlidingWindow { window: 3 });
+    assert_eq!((config.norm_eps, config.embedding_scale, config.head), (1e-5, 4.0, OutputHead::Tied));
+    let mut names = named(&[
+        ("embedding", "embed_tokens.weight"),
+        ("final_norm", "layer_norm.weight"),
+        ("shared.norm", "cross_decoder.kv_layer_norm.weight"),
+        ("shared.key", "cross_decoder.k_proj.weight"),
+        ("shared.value", "cross_decoder.v_proj.weight"),
+    ]);
+    for (stack, decoder) in [("core", "self_decoder"), ("cross", "cross_decoder")] {
+        for layer in 0..2 {
+            let mut parts = vec![
+                ("norm_mixer", "mixer_layer_norm"),
+                ("norm_ffn", "final_layer_norm"),
+                ("mixer.query", "mixer.q_proj"),
+                ("mixer.output", "mixer.out_proj"),
+                ("ffn.gate", "ffn.fc1"),
+                ("ffn.up", "ffn.gate"),
+                ("ffn.down", "ffn.fc2"),
+            ];
+            if stack == "core" {
+                parts.extend([("mixer.key", "mixer.k_proj"), ("mixer.value", "mixer.v_proj")]);
+            }
+            let name = |(part, name): &(&str, &str)| {
+                (format!("{stack}.{layer}.{part}"), format!("{decoder}.layers.{layer}.{name}.weight"))
+            };
+            names.extend(parts.iter().map(name));
+        }
+    }
+    loads(&config_json, &config, &names);
+}
+
+#[test]
+fn huginn_without_biases_and_with_a_head_of_its_own() {
+    let text = std::fs::read(crate::parity::fixture("huginn-111").join("config.json")).expect("a config");
+    let mut config_json: Value = serde_json::from_slice(&text).expect("JSON");
+    config_json["tie_embeddings"] = json!(false);
+    config_json["qk_bias"] = json!(false);
+    let config = translated(&config_json);
+    assert_eq!((config.head, config.core.query_key), (OutputHead::Separate, QueryKey::Plain));
+    // The same tensors without the biases; the head's copy of the embedding is now a head.
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut tensors = crate::checkpoints::tensors(&crate::parity::fixture("huginn-111"));
+    tensors.retain(|tensor| !tensor.name.ends_with("qk_bias"));
+    let head = tensors.iter_mut().find(|tensor| tensor.name == "lm_head.weight").expect("is there");
+    head.data.to_mut().iter_mut().for_each(|value| *value *= 2.0);
+    CheckpointWriter::new(directory.path(), Overwrite::No).write_single(&tensors).expect("writes");
+    let open = || {
+        std::fs::write(directory.path().join("config.json"), config_json.to_string()).expect("written");
+        RecurrentDecoder::<Flex>::open(directory.path(), &Default::default()).expect("opens")
+    };
+    let doubled = logits(&open());
+    // Half the head, half the logits.
+    let head = tensors.iter_mut().find(|tensor| tensor.name == "lm_head.weight").expect("is there");
+    head.data.to_mut().iter_mut().for_each(|value| *value /= 2.0);
+    CheckpointWriter::new(directory.path(), Overwrite::Yes).write_single(&tensors).expect("writes");
+    for (doubled, single) in doubled.iter().zip(logits(&open())) {
+        assert!((doubled - 2.0 * single).abs() < 1e-4, "{doubled} {single}");
+    }
 }
