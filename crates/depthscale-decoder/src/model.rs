@@ -7,7 +7,8 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use depthscale_checkpoint::{
-    Checkpoint, CheckpointError, CheckpointWriter, Overwrite, TensorToWrite, first_non_finite, write_atomically,
+    Checkpoint, CheckpointError, CheckpointWriter, INDEX_FILE, Overwrite, TensorToWrite, first_non_finite,
+    write_atomically,
 };
 use depthscale_types::{DecoderConfig, ExitPolicy, Family, ParameterSpec};
 use serde_json::Value;
@@ -93,7 +94,7 @@ impl ModelDirectory {
     }
 
     /// Saves a decoder under the names of this directory's files, copies of tied weights and buffers among them, beside the
-    /// same config.json: one file, f32. Files that were f32 come back bit for bit.
+    /// same config.json: one file or shards as it was opened, in f32. Files that were f32 come back bit for bit.
     ///
     /// # Errors
     /// If the decoder was built from another config, or a file cannot be written, or is there already and is not to be
@@ -115,7 +116,8 @@ impl ModelDirectory {
                 tensors.insert(buffer.into(), TensorToWrite::new(buffer, info.shape, values));
             }
         }
-        write_model(tensors, &self.config_json, to, overwrite)
+        let files = if self.path.join(INDEX_FILE).exists() { Files::Shards } else { Files::One };
+        write_model(tensors, files, &self.config_json, to, overwrite)
     }
 
     /// The name under which the files hold a tied head once more, if they do.
@@ -181,7 +183,8 @@ impl<B: Backend> RecurrentDecoder<B> {
     /// If a file cannot be written, or is there already and is not to be overwritten; no file is left partly written.
     pub fn save_native(&self, to: &Path, overwrite: Overwrite) -> Result<()> {
         let config = DecoderConfig { family: Family::Native, ..self.config().clone() };
-        write_model(tensors_of(self, &config)?, &families::native_config_json(&config), to, overwrite)
+        let tensors = tensors_of(self, &config)?;
+        write_model(tensors, Files::One, &families::native_config_json(&config), to, overwrite)
     }
 }
 
@@ -230,14 +233,28 @@ fn tensors_of<B: Backend>(decoder: &RecurrentDecoder<B>, config: &DecoderConfig)
     Ok(tensors)
 }
 
-fn write_model(tensors: Tensors, config_json: &Value, to: &Path, overwrite: Overwrite) -> Result<()> {
+/// How tensors are spread over files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Files {
+    One,
+    Shards,
+}
+
+/// The size at which a shard is full, that of published checkpoints.
+const SHARD_BYTES: u64 = 5_000_000_000;
+
+fn write_model(tensors: Tensors, files: Files, config_json: &Value, to: &Path, overwrite: Overwrite) -> Result<()> {
     let config_path = to.join(CONFIG_FILE);
     // Told before the weights are written, so that they do not come to lie beside another config.
     if overwrite == Overwrite::No && config_path.exists() {
         return Err(DecoderError::Checkpoint(CheckpointError::AlreadyExists { path: config_path }));
     }
     let tensors: Vec<_> = tensors.into_values().collect();
-    CheckpointWriter::new(to, overwrite).write_single(&tensors)?;
+    let writer = CheckpointWriter::new(to, overwrite);
+    match files {
+        Files::One => writer.write_single(&tensors)?,
+        Files::Shards => writer.write_sharded(&tensors, SHARD_BYTES)?,
+    };
     let text = serde_json::to_vec_pretty(config_json).unwrap_or_else(|error| unreachable!("plain JSON: {error}"));
     write_atomically(&config_path, &text, overwrite)?;
     Ok(())

@@ -98,6 +98,12 @@ fn shards_load_like_a_single_file() {
     let sharded = RecurrentDecoder::<Flex>::open(directory.path(), &Default::default()).expect("opens");
     let single = RecurrentDecoder::<Flex>::open(&fixture(name), &Default::default()).expect("opens");
     assert_eq!(logits(&sharded), logits(&single));
+    // And are saved as shards.
+    let copy = tempfile::tempdir().expect("a directory");
+    ModelDirectory::open(directory.path()).expect("opens").save(&sharded, copy.path(), Overwrite::No).expect("saves");
+    assert!(copy.path().join("model.safetensors.index.json").exists());
+    let again = RecurrentDecoder::<Flex>::open(copy.path(), &Default::default()).expect("opens");
+    assert_eq!(logits(&again), logits(&single));
 }
 
 #[test]
