@@ -79,9 +79,11 @@ fn a_memory_gated_block_is_looped_by_itself() {
     let mut source = RandomParameters::new(&config, 2);
     let mut parameters = depthscale_decoder::Parameters::<Flex>::new(&config, &mut source, &Default::default());
     let block = Block::load(&mut parameters, "core.0", &config.core).expect("loads");
-    let reasoning = ReasoningLoop::new(block, &policy(Criterion::LatentDiff, 0.2)).expect("valid");
-    let initial =
-        Tensor::random([5, models::D_MODEL], burn::tensor::Distribution::Normal(0.0, 1.0), &Default::default());
+    let reasoning =
+        ReasoningLoop::new(block, &ExitPolicy { min_steps: 2, ..policy(Criterion::LatentDiff, 0.5) }).expect("valid");
+    let values = (0..5 * models::D_MODEL).map(|i| (i * 7 % 11) as f32 / 5.0 - 1.0).collect::<Vec<_>>();
+    let values = burn::tensor::TensorData::new(values, [5, models::D_MODEL]);
+    let initial = Tensor::from_data(values, &Default::default());
     let mut thought = reasoning.begin("five rows", initial);
     reasoning.refine(&mut thought).expect("refines");
     assert!(thought.state.converged && thought.state.steps() > 1, "{:?}", thought.state.metrics());
