@@ -97,6 +97,7 @@ impl<B: Backend, M: Module<B> + Mixer<B>> Block<B, M> {
 
     /// Adds a branch to the stream where the block's kind of norms says.
     fn join(&self, stream: Tensor<B, 2>, branch: Tensor<B, 2>, after: Option<&RmsNorm<B>>) -> Tensor<B, 2> {
+        let branch = branch.cast(stream.dtype());
         match (self.norms, after) {
             (BlockNorms::SandwichBranch, Some(norm)) => stream + norm.forward(branch),
             (BlockNorms::SandwichSum, Some(norm)) => norm.forward(stream + branch),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
-use depthscale_types::{DecoderConfig, ParameterRole, ParameterSpec};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData};
+use depthscale_types::{ComputeDtype, DecoderConfig, ParameterRole, ParameterSpec};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -20,6 +20,11 @@ pub trait ParameterSource: Send {
     /// # Errors
     /// If the source does not have it in this shape.
     fn values(&mut self, parameter: &ParameterSpec) -> Result<Vec<f32>>;
+
+    /// The dtype that the matrices are to be kept and multiplied in.
+    fn dtype(&self) -> ComputeDtype {
+        ComputeDtype::F32
+    }
 }
 
 /// The parameters of a decoder being built: hands out tensors by their names inside the decoder.
@@ -27,6 +32,7 @@ pub struct Parameters<'a, B: Backend> {
     specs: BTreeMap<String, ParameterSpec>,
     source: &'a mut dyn ParameterSource,
     norm_eps: f64,
+    dtype: DType,
     device: B::Device,
 }
 
@@ -35,11 +41,12 @@ impl<'a, B: Backend> Parameters<'a, B> {
     /// [`ReasoningLoop`](crate::ReasoningLoop), for instance.
     pub fn new(config: &DecoderConfig, source: &'a mut dyn ParameterSource, device: &B::Device) -> Self {
         let specs = config.parameters().into_iter().map(|spec| (spec.path.clone(), spec)).collect();
-        Self { specs, source, norm_eps: config.norm_eps, device: device.clone() }
+        let dtype = DType::from(float_dtype(source.dtype()));
+        Self { specs, source, norm_eps: config.norm_eps, dtype, device: device.clone() }
     }
 
-    /// A parameter named in [`DecoderConfig::parameters`]. Its id follows from its name, so that it is the same in every
-    /// build.
+    /// A parameter named in [`DecoderConfig::parameters`], in f32. Its id follows from its name, so that it is the same in
+    /// every build.
     ///
     /// # Errors
     /// If the source does not have it, or it holds a value that is not finite.
@@ -47,21 +54,44 @@ impl<'a, B: Backend> Parameters<'a, B> {
     /// # Panics
     /// If the config implies no parameter of that name and rank.
     pub fn param<const D: usize>(&mut self, path: &str) -> Result<Param<Tensor<B, D>>> {
+        self.param_as(path, DType::F32)
+    }
+
+    /// A matrix named there, in the dtype that the source asks for.
+    ///
+    /// # Errors
+    /// As [`Self::param`].
+    ///
+    /// # Panics
+    /// As [`Self::param`].
+    pub fn matrix(&mut self, path: &str) -> Result<Param<Tensor<B, 2>>> {
+        self.param_as(path, self.dtype)
+    }
+
+    fn param_as<const D: usize>(&mut self, path: &str, dtype: DType) -> Result<Param<Tensor<B, D>>> {
         let Some(spec) = self.specs.get(path) else { panic!("the config implies no parameter {path}") };
         assert_eq!(spec.shape.len(), D, "rank of {path}");
         let values = self.source.values(spec)?;
         if let Some(index) = depthscale_checkpoint::first_non_finite(&values) {
             return Err(DecoderError::NonFiniteWeight { tensor: path.into(), index, value: values[index] });
         }
-        let tensor = Tensor::from_data(TensorData::new(values, spec.shape.clone()), &self.device);
+        let tensor = Tensor::from_data(TensorData::new(values, spec.shape.clone()), (&self.device, dtype));
         Ok(Param::initialized(param_id(path), tensor.require_grad()))
     }
 
-    /// A linear map of that name.
+    /// A linear map of that name, in the dtype that the source asks for.
     ///
     /// # Errors
     /// As [`Self::param`].
     pub fn linear(&mut self, path: &str) -> Result<Linear<B>> {
+        self.matrix(path).map(Linear::from_param)
+    }
+
+    /// A linear map of that name in f32: one of few outputs, on whose precision decays and exits hang.
+    ///
+    /// # Errors
+    /// As [`Self::param`].
+    pub fn precise_linear(&mut self, path: &str) -> Result<Linear<B>> {
         self.param(path).map(Linear::from_param)
     }
 
@@ -92,6 +122,7 @@ impl<'a, B: Backend> Parameters<'a, B> {
 pub struct RandomParameters {
     seed: u64,
     branch_scale: f64,
+    dtype: ComputeDtype,
 }
 
 impl RandomParameters {
@@ -99,7 +130,12 @@ impl RandomParameters {
     pub fn new(config: &DecoderConfig, seed: u64) -> Self {
         let outside = config.prelude.iter().chain(config.readout_stack()).map(|stack| stack.n_layers).sum::<usize>();
         let blocks = outside + config.core.n_layers * config.depth;
-        Self { seed, branch_scale: (2.0 * blocks as f64).sqrt().recip() }
+        Self { seed, branch_scale: (2.0 * blocks as f64).sqrt().recip(), dtype: ComputeDtype::F32 }
+    }
+
+    /// The same draws, with matrices kept in another dtype.
+    pub fn with_dtype(self, dtype: ComputeDtype) -> Self {
+        Self { dtype, ..self }
     }
 }
 
@@ -115,6 +151,19 @@ impl ParameterSource for RandomParameters {
         };
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ name_hash(&parameter.path));
         Ok((0..n).map(|_| (std * Distribution::<f64>::sample(&StandardNormal, &mut rng)) as f32).collect())
+    }
+
+    fn dtype(&self) -> ComputeDtype {
+        self.dtype
+    }
+}
+
+/// burn's name of a dtype.
+pub(crate) fn float_dtype(dtype: ComputeDtype) -> FloatDType {
+    match dtype {
+        ComputeDtype::F32 => FloatDType::F32,
+        ComputeDtype::F16 => FloatDType::F16,
+        ComputeDtype::Bf16 => FloatDType::BF16,
     }
 }
 

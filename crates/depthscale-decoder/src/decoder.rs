@@ -1,12 +1,14 @@
 //! The generic recurrent decoder.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use depthscale_types::{DecoderConfig, ExitGate, Injection, MixerKind, OutputHead, QueryKey, Readout, StackConfig};
+use burn::tensor::{DType, FloatDType, Tensor};
+use depthscale_types::{
+    ComputeDtype, DecoderConfig, ExitGate, Injection, MixerKind, OutputHead, QueryKey, Readout, StackConfig,
+};
 
 use crate::block::{Block, RecurrentBlock};
-use crate::build::{ParameterSource, Parameters, RandomParameters};
+use crate::build::{ParameterSource, Parameters, RandomParameters, float_dtype};
 use crate::cache::{CacheLayout, SequenceCache, SequenceOptions, SlotKind};
 use crate::error::{DecoderError, Result};
 use crate::layers::{Linear, RmsNorm};
@@ -68,7 +70,8 @@ impl<B: Backend> RecurrentDecoder<B> {
     /// Builds a decoder from a config and a source of parameters.
     ///
     /// # Errors
-    /// If the config is not valid, or the source lacks a parameter or holds one that is not finite.
+    /// If the config is not valid, the device does not compute in the dtype that the source asks for, or the source lacks a
+    /// parameter or holds one that is not finite.
     pub fn build(config: DecoderConfig, source: &mut dyn ParameterSource, device: &B::Device) -> Result<Self> {
         let core = config.core.clone();
         Self::build_with(config, source, device, |parameters, layer| {
@@ -98,13 +101,17 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         mut core: impl FnMut(&mut Parameters<'_, B>, usize) -> Result<K>,
     ) -> Result<Self> {
         config.validate()?;
+        let dtype = source.dtype();
+        if !B::supports_dtype(device, float_dtype(dtype).into()) {
+            return Err(DecoderError::UnsupportedDtype { dtype, backend: B::name(device) });
+        }
         let mut parameters = Parameters::new(&config, source, device);
         let parameters = &mut parameters;
         let stack = |parameters: &mut Parameters<'_, B>, name: &str, stack: &StackConfig| {
             let block = |layer| Block::load(parameters, &format!("{name}.{layer}"), stack);
             (0..stack.n_layers).map(block).collect::<Result<Vec<_>>>()
         };
-        let embedding = parameters.param("embedding")?;
+        let embedding = parameters.matrix("embedding")?;
         let injection = match config.injection {
             Injection::None => None,
             Injection::Linear => Some(parameters.linear("injection")?),
@@ -137,7 +144,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
             exit_gate: match config.exit_gate {
                 ExitGate::None => None,
                 ExitGate::Linear => Some(GateUnit {
-                    weight: parameters.linear("exit_gate.weight")?,
+                    weight: parameters.precise_linear("exit_gate.weight")?,
                     bias: parameters.param("exit_gate.bias")?,
                 }),
             },
@@ -148,6 +155,15 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     /// The config it was built from.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
+    }
+
+    /// The dtype its matrices are kept and multiplied in.
+    pub fn dtype(&self) -> ComputeDtype {
+        match self.embedding.val().dtype() {
+            DType::F16 => ComputeDtype::F16,
+            DType::BF16 => ComputeDtype::Bf16,
+            _ => ComputeDtype::F32,
+        }
     }
 
     /// The device its parameters are on.
@@ -198,10 +214,11 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
 
     /// `[rows, d_model]` to `[rows, vocab_size]`, in f32.
     pub(crate) fn apply_head(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-        match &self.head {
+        let logits = match &self.head {
             Some(head) => head.forward(rows),
             None => depthscale_kernels::project(self.embedding.val(), rows),
-        }
+        };
+        logits.cast(FloatDType::F32)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use depthscale_checkpoint::CheckpointError;
+use depthscale_types::ComputeDtype;
 
 /// Result of this crate.
 pub type Result<T, E = DecoderError> = std::result::Result<T, E>;
@@ -76,6 +77,20 @@ pub enum DecoderError {
     ParameterMissing {
         /// The parameter.
         path: String,
+    },
+    /// A dtype that the device does not compute in.
+    #[error("{backend} does not compute in {dtype} on this device; f32 works on every one")]
+    UnsupportedDtype {
+        /// The dtype asked for.
+        dtype: ComputeDtype,
+        /// The backend, as burn names it.
+        backend: String,
+    },
+    /// The device failed while it computed or while a result was read back.
+    #[error("the device failed: {message}")]
+    Device {
+        /// What the backend says.
+        message: String,
     },
     /// A weight that is not a finite number.
     #[error("tensor {tensor}: element {index} is {value}, not a finite number")]

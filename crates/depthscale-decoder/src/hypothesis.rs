@@ -12,6 +12,7 @@ use crate::cache::{Phase, SequenceOptions};
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::exit::{BuiltinCriterion, ExitCriterion, ExitRule, StepView};
+use crate::read::{read, read_indices};
 use crate::run::{Feed, LogitRows, RunOptions};
 
 /// The next token a model would choose after a step.
@@ -103,13 +104,14 @@ impl<B: Backend> ExitCriterion<B> for Probe {
         if let (Some(logits), Ok(mut seen)) = (view.logits, self.seen.lock()) {
             let p = burn::tensor::activation::softmax(logits.clone(), 1);
             let (probability, token) = p.max_dim_with_indices(1);
-            let first = |value: Option<f32>| value.unwrap_or(f32::NAN);
-            let metric = self.metric.values(view).map(|metric| metric.into_data().iter::<f32>().next());
+            // A device that fails here fails the run as well, which then says so.
+            let first = |values: Result<Vec<f32>>| values.ok().and_then(|values| values.first().copied());
+            let token = read_indices(token).ok().and_then(|tokens| tokens.first().copied());
             seen.push(Hypothesis {
                 step: view.step,
-                token: token.into_data().iter::<i64>().next().unwrap_or_default() as u32,
-                probability: first(probability.into_data().iter::<f32>().next()),
-                metric: first(metric.flatten()),
+                token: token.unwrap_or_default() as u32,
+                probability: first(read(probability)).unwrap_or(f32::NAN),
+                metric: self.metric.values(view).and_then(|metric| first(read(metric))).unwrap_or(f32::NAN),
             });
         }
         self.inner.values(view)

@@ -71,6 +71,7 @@ mod error;
 mod families;
 mod hypothesis;
 mod model;
+mod read;
 mod reasoning_loop;
 mod state;
 

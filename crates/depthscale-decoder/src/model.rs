@@ -10,13 +10,14 @@ use depthscale_checkpoint::{
     Checkpoint, CheckpointError, CheckpointWriter, INDEX_FILE, Overwrite, TensorToWrite, first_non_finite,
     write_atomically,
 };
-use depthscale_types::{DecoderConfig, ExitPolicy, Family, ParameterSpec};
+use depthscale_types::{ComputeDtype, DecoderConfig, ExitPolicy, Family, ParameterSpec};
 use serde_json::Value;
 
 use crate::build::{ParameterSource, param_id};
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::families::{self, PublishedConfig};
+use crate::read::read;
 
 /// The name of the config in a model directory.
 const CONFIG_FILE: &str = "config.json";
@@ -29,6 +30,7 @@ pub struct ModelDirectory {
     exit: ExitPolicy,
     config_json: Value,
     checkpoint: Checkpoint,
+    dtype: ComputeDtype,
 }
 
 impl ModelDirectory {
@@ -48,9 +50,20 @@ impl ModelDirectory {
             exit: translated.exit,
             config_json: published.json(),
             checkpoint,
+            dtype: ComputeDtype::default(),
         };
         directory.check_tensors()?;
         Ok(directory)
+    }
+
+    /// The same directory, whose decoder is to keep and multiply its matrices in another dtype than f32.
+    pub fn with_dtype(self, dtype: ComputeDtype) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// The dtype its decoder will compute in.
+    pub fn dtype(&self) -> ComputeDtype {
+        self.dtype
     }
 
     /// Where it is.
@@ -82,7 +95,7 @@ impl ModelDirectory {
     /// Loads the weights as f32. `progress` is told the number of parameters loaded so far.
     ///
     /// # Errors
-    /// If a tensor cannot be read or holds a value that is not finite, or a second copy of a tied head is another.
+    /// If the device does not compute in the dtype, a tensor cannot be read or holds a value that is not finite, or a second copy of a tied head is another.
     pub fn load<B: Backend>(
         &self,
         device: &B::Device,
@@ -209,6 +222,10 @@ impl ParameterSource for CheckpointSource<'_> {
         (self.progress)(self.loaded);
         Ok(values)
     }
+
+    fn dtype(&self) -> ComputeDtype {
+        self.directory.dtype
+    }
 }
 
 /// Tensors by their names in the files of a family.
@@ -222,6 +239,7 @@ fn tensors_of<B: Backend>(decoder: &RecurrentDecoder<B>, config: &DecoderConfig)
         let Some(own) = values.0.remove(&param_id(&spec.path)) else {
             return Err(DecoderError::ParameterMissing { path: spec.path });
         };
+        let own = own?;
         let location = families::locate(config, &spec);
         let row = location.shape.iter().skip(1).product::<usize>();
         let whole = location.shape[0] * row;
@@ -261,10 +279,10 @@ fn write_model(tensors: Tensors, files: Files, config_json: &Value, to: &Path, o
 }
 
 /// Collects the values of every parameter by its id.
-struct CollectValues(BTreeMap<ParamId, Vec<f32>>);
+struct CollectValues(BTreeMap<ParamId, Result<Vec<f32>>>);
 
 impl<B: Backend> ModuleVisitor<B> for CollectValues {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.0.insert(param.id, param.val().into_data().iter::<f32>().collect());
+        self.0.insert(param.id, read(param.val()));
     }
 }

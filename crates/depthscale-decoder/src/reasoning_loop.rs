@@ -16,6 +16,7 @@ use crate::block::RecurrentBlock;
 use crate::cache::{CacheLayout, Phase, Place, SequenceCache, SequenceOptions};
 use crate::error::{DecoderError, Result};
 use crate::exit::{BuiltinCriterion, ExitCriterion, ExitRule, RowProgress, StepView};
+use crate::read::read;
 use crate::run::{BlockContext, History, RowSet};
 
 /// Loops a block until its state has converged.
@@ -97,7 +98,7 @@ impl<B: Backend, K: RecurrentBlock<B>> ReasoningLoop<B, K> {
     /// One recurrence: the next state, `[rows, d_model]`, and its report with the refinement metric.
     ///
     /// # Errors
-    /// If the state is not finite after it.
+    /// If the state is not finite after it, or the device fails.
     pub fn step(&self, reasoning: &mut Reasoning<B>) -> Result<(Tensor<B, 2>, StepReport)> {
         let step = reasoning.state.steps() + 1;
         let next = self.apply(step, reasoning)?;
@@ -113,12 +114,11 @@ impl<B: Backend, K: RecurrentBlock<B>> ReasoningLoop<B, K> {
             previous_logits: None,
             previous_value: history.value.as_ref(),
         };
-        let metric = self.metric.values(&view).map(mean);
+        let metric = self.metric.values(&view).map(mean).transpose()?.unwrap_or(f32::NAN);
         let values = self.rule.criterion().values(&view);
-        let exit_value = values.clone().map(mean).filter(|value| value.is_finite());
+        let exit_value = values.clone().map(mean).transpose()?.filter(|value| value.is_finite());
         history.value = values;
-        let metric = metric.unwrap_or(f32::NAN);
-        if !next.clone().sum().into_data().iter::<f32>().all(f32::is_finite) {
+        if !read(next.clone().sum())?.iter().all(|sum| sum.is_finite()) {
             return Err(DecoderError::NonFiniteState { step });
         }
         let converged = exit_value.is_some_and(|value| self.rule.exits(step, value, &mut reasoning.progress));
@@ -159,6 +159,6 @@ impl<B: Backend, K: RecurrentBlock<B>> ReasoningLoop<B, K> {
     }
 }
 
-fn mean<B: Backend>(values: Tensor<B, 1>) -> f32 {
-    values.mean().into_data().iter::<f32>().next().unwrap_or(f32::NAN)
+fn mean<B: Backend>(values: Tensor<B, 1>) -> Result<f32> {
+    Ok(read(values.mean())?.first().copied().unwrap_or(f32::NAN))
 }

@@ -2,7 +2,7 @@
 
 use crate::cache::SequenceOptions;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -29,7 +29,7 @@ pub(crate) fn truncated_normal<B: Backend>(
         (0..d_model).map(move |_| (factor * cut_normal(&mut rng)) as f32)
     };
     let values: Vec<f32> = positions.flat_map(row).collect();
-    Tensor::from_data(TensorData::new(values, [rows, d_model]), device)
+    Tensor::from_data(TensorData::new(values, [rows, d_model]), (device, DType::F32))
 }
 
 /// What random initial states depend on beside the position.

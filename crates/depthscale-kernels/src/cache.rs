@@ -9,11 +9,12 @@ use burn::tensor::backend::Backend;
 ///
 /// # Shapes
 /// - cache: `[heads, capacity, head_dim]`
-/// - rows: `[heads, n, head_dim]`, `start + n <= capacity`
+/// - rows: `[heads, n, head_dim]`, `start + n <= capacity`; they take the cache's dtype
 ///
 /// # Panics
 /// If the shapes do not fit.
 pub fn write_rows<B: Backend>(cache: Tensor<B, 3>, start: usize, rows: Tensor<B, 3>) -> Tensor<B, 3> {
+    let rows = rows.cast(cache.dtype());
     let [heads, capacity, head_dim] = cache.dims();
     let [row_heads, n, row_dim] = rows.dims();
     assert!(
@@ -30,8 +31,9 @@ pub fn write_rows<B: Backend>(cache: Tensor<B, 3>, start: usize, rows: Tensor<B,
 
 #[cfg(feature = "flex")]
 mod in_place {
-    use burn::tensor::Tensor;
     use burn::tensor::backend::Backend;
+    use burn::tensor::{DType, Element, Tensor, bf16, f16};
+    use burn_flex::FlexTensor;
 
     use crate::flex;
 
@@ -44,11 +46,17 @@ mod in_place {
     ) -> Result<Tensor<B, 3>, Unchanged<B>> {
         let [heads, capacity, head_dim] = cache.dims();
         let n = rows.dims()[1];
-        let rows = match flex::take(rows) {
+        let write = match cache.dtype() {
+            DType::F32 => copy::<f32>,
+            DType::F16 => copy::<f16>,
+            DType::BF16 => copy::<bf16>,
+            _ => return Err((cache, rows)),
+        };
+        let rows = match flex::take_any(rows) {
             Ok(rows) => rows,
             Err(rows) => return Err((cache, rows)),
         };
-        let mut cache = match flex::take(cache) {
+        let mut cache = match flex::take_any(cache) {
             Ok(cache) => cache,
             Err(cache) => return Err((cache, flex::give(rows))),
         };
@@ -58,11 +66,23 @@ mod in_place {
         }
         // A view whose rows are not contiguous is rare and small: copy it.
         let rows = if rows.layout().strides()[2] == 1 { rows } else { rows.to_contiguous() };
+        write(&mut cache, [heads, capacity, head_dim], start, &rows, n);
+        Ok(flex::give(cache))
+    }
+
+    /// Copies `n` rows of every head; both tensors hold elements of this type.
+    fn copy<E: Element + bytemuck::Pod>(
+        cache: &mut FlexTensor,
+        [heads, capacity, head_dim]: [usize; 3],
+        start: usize,
+        rows: &FlexTensor,
+        n: usize,
+    ) {
         let [head_stride, row_stride] = [rows.layout().strides()[0], rows.layout().strides()[1]];
         let first = rows.layout().start_offset();
-        let source = rows.storage::<f32>();
+        let source = rows.storage::<E>();
         // Copies first where the cache is shared, so a view taken earlier keeps what it saw.
-        let target = cache.storage_mut::<f32>();
+        let target = cache.storage_mut::<E>();
         for head in 0..heads {
             for row in 0..n {
                 let from = (first as isize + head as isize * head_stride + row as isize * row_stride) as usize;
@@ -70,7 +90,6 @@ mod in_place {
                 target[to..to + head_dim].copy_from_slice(&source[from..from + head_dim]);
             }
         }
-        Ok(flex::give(cache))
     }
 }
 

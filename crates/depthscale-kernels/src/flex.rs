@@ -8,7 +8,15 @@ use burn_flex::FlexTensor;
 
 /// The tensor as flex's own, if it is one and holds f32; else the tensor unchanged.
 pub(crate) fn take<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<FlexTensor, Tensor<B, D>> {
-    if !is_flex::<B>() || tensor.dtype() != DType::F32 {
+    match tensor.dtype() {
+        DType::F32 => take_any(tensor),
+        _ => Err(tensor),
+    }
+}
+
+/// The same for a tensor of any dtype.
+pub(crate) fn take_any<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<FlexTensor, Tensor<B, D>> {
+    if !is_flex::<B>() {
         return Err(tensor);
     }
     match tensor.into_primitive() {
@@ -20,7 +28,7 @@ pub(crate) fn take<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Result<F
     }
 }
 
-/// The way back for a backend for which [`take`] succeeded.
+/// The way back for a backend for which [`take_any`] succeeded.
 ///
 /// # Panics
 /// If the backend's tensors are not flex's.

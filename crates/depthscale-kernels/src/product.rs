@@ -10,12 +10,13 @@ const FEW_ROWS: usize = 32;
 ///
 /// # Shapes
 /// - weight: `[out, in]`, as published files store it
-/// - x: `[rows, in]`
-/// - output: `[rows, out]`
+/// - x: `[rows, in]`, cast to the weight's dtype
+/// - output: `[rows, out]`, in the weight's dtype
 ///
 /// # Panics
 /// If the widths differ.
 pub fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2> {
+    let x = x.cast(weight.dtype());
     let [rows, d_in] = x.dims();
     let [d_out, _] = weight.dims();
     #[cfg(feature = "flex")]

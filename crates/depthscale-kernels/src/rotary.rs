@@ -1,15 +1,15 @@
 //! Rotary position embedding (arXiv 2104.09864).
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor};
 use depthscale_types::RotaryLayout;
 
 /// Rotates every pair of every head by its row's angle: `(a, b) -> (a cos - b sin, b cos + a sin)`.
 ///
 /// # Shapes
-/// - x: `[rows, heads * head_dim]`
-/// - cos, sin: `[rows, head_dim / 2]`
-/// - output: as x
+/// - x: `[rows, heads * head_dim]`, cast to f32
+/// - cos, sin: `[rows, head_dim / 2]`, f32
+/// - output: as x, f32
 ///
 /// # Panics
 /// If the width of x is not a multiple of twice the width of cos.
@@ -19,6 +19,7 @@ pub fn rotate<B: Backend>(
     sin: &Tensor<B, 2>,
     layout: RotaryLayout,
 ) -> Tensor<B, 2> {
+    let x = x.cast(FloatDType::F32);
     let [rows, width] = x.dims();
     let half = cos.dims()[1];
     assert!(width.is_multiple_of(2 * half), "width {width} is not a number of heads of {}", 2 * half);

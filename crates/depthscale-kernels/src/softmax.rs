@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 
 /// The keys each query sees: one contiguous range of key indices a query, none of them empty.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl<B: Backend> Visible<B> {
             for (row, range) in bias.chunks_exact_mut(self.keys).zip(&self.ranges) {
                 row[range.clone()].fill(0.0);
             }
-            Tensor::from_data(TensorData::new(bias, [1, self.ranges.len(), self.keys]), &self.device)
+            Tensor::from_data(TensorData::new(bias, [1, self.ranges.len(), self.keys]), (&self.device, DType::F32))
         };
         self.bias.get_or_init(make).clone()
     }
@@ -49,12 +49,13 @@ impl<B: Backend> Visible<B> {
 /// Softmax over the last dimension, keys a query does not see getting exactly 0.
 ///
 /// # Shapes
-/// - scores: `[heads, groups * queries, keys]`; row `i` belongs to query `i % queries`
-/// - output: as scores
+/// - scores: `[heads, groups * queries, keys]`, cast to f32; row `i` belongs to query `i % queries`
+/// - output: as scores, f32
 ///
 /// # Panics
 /// If the number of rows is not a multiple of the number of queries, or the number of keys differs.
 pub fn softmax_visible<B: Backend>(scores: Tensor<B, 3>, visible: &Visible<B>) -> Tensor<B, 3> {
+    let scores = scores.cast(FloatDType::F32);
     let [heads, rows, keys] = scores.dims();
     let queries = visible.ranges.len();
     assert!(

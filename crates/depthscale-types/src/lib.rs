@@ -20,6 +20,7 @@
 //! |---|---|
 //! | [`config`] | [`DecoderConfig`] and its parts, one enum per choice that published looped models make |
 //! | [`parameters`] | the list of parameters a config implies, hence parameter counts without allocating |
+//! | [`dtype`] | [`ComputeDtype`]: the number format of products and caches |
 //! | [`exit`] | [`ExitPolicy`] and the criteria it can name |
 //! | [`retention`] | [`KvRetention`]: which keys and values are kept |
 //! | [`sampling`] | [`SamplingParams`] |
@@ -28,6 +29,7 @@
 //! | [`memory`] | [`MemoryReport`] and cache arithmetic |
 
 pub mod config;
+pub mod dtype;
 pub mod error;
 pub mod exit;
 pub mod memory;
@@ -41,6 +43,7 @@ pub use config::{
     AfterStep, AttentionConfig, BlockNorms, DecoderConfig, ExitGate, Family, InitialState, Injection, MixerKind,
     OutputHead, Positions, QueryKey, Readout, RotaryFrequencies, RotaryLayout, StackConfig,
 };
+pub use dtype::ComputeDtype;
 pub use error::{Error, Result};
 pub use exit::{Criterion, Evidence, ExitPolicy, Metric};
 pub use memory::{CacheBytes, MemoryQuery, MemoryReport};

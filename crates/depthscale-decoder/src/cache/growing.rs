@@ -75,9 +75,9 @@ impl<B: Backend> GrowingSlot<B> {
             Some(store) if held >= end => store,
             store => {
                 let capacity = end.next_multiple_of(BLOCK).max(self.reserved);
-                let device = like.keys.device();
+                let (device, dtype) = (like.keys.device(), like.keys.dtype());
                 let grow = |old: Option<Tensor<B, 3>>| {
-                    let empty = Tensor::zeros([heads, capacity, head_dim], &device);
+                    let empty = Tensor::zeros([heads, capacity, head_dim], (&device, dtype));
                     match old {
                         Some(old) if start > 0 => write_rows(empty, 0, old.slice([0..heads, 0..start, 0..head_dim])),
                         _ => empty,

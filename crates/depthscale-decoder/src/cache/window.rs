@@ -63,7 +63,7 @@ impl<B: Backend> WindowSlot<B> {
         }
         let [heads, _, head_dim] = chunk.keys.dims();
         let mut ring = self.ring.take().unwrap_or_else(|| {
-            let empty = || Tensor::zeros([heads, self.rows, head_dim], &chunk.keys.device());
+            let empty = || Tensor::zeros([heads, self.rows, head_dim], (&chunk.keys.device(), chunk.keys.dtype()));
             Ring { keys: empty(), values: empty() }
         });
         // Only the last rows of a chunk longer than the ring survive; they wrap around at most once.

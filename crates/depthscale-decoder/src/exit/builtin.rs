@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::backend::Backend;
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 use depthscale_types::{Criterion, Evidence, ExitPolicy, Metric};
 
 use super::{ExitCriterion, StepView};
@@ -169,9 +169,9 @@ fn argmax_run<B: Backend>(logits: &Tensor<B, 2>, view: &StepView<'_, B>) -> Tens
     let top = |logits: &Tensor<B, 2>| logits.clone().argmax(1).squeeze_dim::<1>(1);
     match (view.previous_logits, view.previous_value) {
         (Some(previous), Some(run)) => {
-            let same = top(logits).equal(top(previous)).float();
+            let same = top(logits).equal(top(previous)).float().cast(FloatDType::F32);
             same * (run.clone() + 1.0)
         }
-        _ => Tensor::zeros([logits.dims()[0]], &logits.device()),
+        _ => Tensor::zeros([logits.dims()[0]], (&logits.device(), DType::F32)),
     }
 }

@@ -14,6 +14,7 @@ use crate::cache::{Phase, SequenceCache, SequenceOptions};
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::exit::ExitRule;
+use crate::read::read;
 use crate::run::{Feed, LogitRows, Prefill, RunOptions};
 pub use sampler::Sampler;
 
@@ -262,10 +263,9 @@ fn feed<B: Backend, K: Module<B> + RecurrentBlock<B>>(
     }
     let output = decoder.run(&mut feeds, &mut options.run_options())?;
     *evaluations += output.evaluations;
-    Ok(output.feeds.into_iter().map(|feed| (to_host(feed.logits), feed.traces)).collect())
-}
-
-fn to_host<B: Backend>(logits: Option<Tensor<B, 2>>) -> Vec<f32> {
-    let Some(logits) = logits else { unreachable!("logits of the last token were asked for") };
-    logits.into_data().iter::<f32>().collect()
+    let to_host = |logits: Option<Tensor<B, 2>>| {
+        let Some(logits) = logits else { unreachable!("logits of the last token were asked for") };
+        read(logits)
+    };
+    output.feeds.into_iter().map(|feed| Ok((to_host(feed.logits)?, feed.traces))).collect()
 }

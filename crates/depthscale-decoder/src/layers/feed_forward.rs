@@ -20,8 +20,9 @@ impl<B: Backend> FeedForward<B> {
     ///
     /// # Shapes
     /// - x: `[rows, d_model]`
-    /// - output: `[rows, d_model]`
+    /// - output: `[rows, d_model]`, in the weights' dtype
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let x = x.cast(self.gate.weight().dtype());
         let gate = silu(self.gate.forward(x.clone()));
         self.down.forward(gate * self.up.forward(x))
     }

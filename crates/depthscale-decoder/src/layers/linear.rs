@@ -30,8 +30,8 @@ impl<B: Backend> Linear<B> {
     /// Applies the map.
     ///
     /// # Shapes
-    /// - x: `[rows, in]`
-    /// - output: `[rows, out]`
+    /// - x: `[rows, in]`, cast to the weight's dtype
+    /// - output: `[rows, out]`, in the weight's dtype
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         depthscale_kernels::project(self.weight.val(), x)
     }

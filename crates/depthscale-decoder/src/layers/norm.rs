@@ -1,8 +1,8 @@
 //! Root-mean-square normalisation (arXiv 1910.07467).
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor};
 
 /// `y = x / sqrt(mean(x^2) + eps) * w` over the last dimension.
 #[derive(Module, Debug)]
@@ -29,8 +29,8 @@ impl<B: Backend> RmsNorm<B> {
     /// Normalises every row.
     ///
     /// # Shapes
-    /// - x: `[rows, width]`
-    /// - output: `[rows, width]`
+    /// - x: `[rows, width]`, cast to f32
+    /// - output: `[rows, width]`, f32
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         normalise(x, self.eps) * self.weight.val().unsqueeze()
     }
@@ -47,8 +47,9 @@ impl<B: Backend> RmsNorm<B> {
     }
 }
 
-/// `x / sqrt(mean(x^2) + eps)` over the rows of `[rows, width]`.
+/// `x / sqrt(mean(x^2) + eps)` over the rows of `[rows, width]`, in f32.
 pub(crate) fn normalise<B: Backend>(x: Tensor<B, 2>, eps: f64) -> Tensor<B, 2> {
+    let x = x.cast(FloatDType::F32);
     let mean_square = (x.clone() * x.clone()).mean_dim(1);
     x / (mean_square + eps).sqrt()
 }

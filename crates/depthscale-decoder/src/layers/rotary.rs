@@ -1,7 +1,7 @@
 //! Rotary positions for the rows of a forward call.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use depthscale_types::{Positions, RotaryFrequencies, RotaryLayout, StackConfig};
 
 /// How a stack rotates its queries and keys, without the angles.
@@ -43,7 +43,7 @@ impl Rotary {
                 sin.push(s as f32);
             }
         }
-        let table = |values| Tensor::from_data(TensorData::new(values, [positions.len(), half]), device);
+        let table = |values| Tensor::from_data(TensorData::new(values, [positions.len(), half]), (device, DType::F32));
         RotaryAngles { cos: table(cos), sin: table(sin), layout: self.layout }
     }
 }
@@ -61,8 +61,8 @@ impl<B: Backend> RotaryAngles<B> {
     /// Rotates every head of every row.
     ///
     /// # Shapes
-    /// - x: `[rows, heads * head_dim]`
-    /// - output: `[rows, heads * head_dim]`
+    /// - x: `[rows, heads * head_dim]`, cast to f32
+    /// - output: `[rows, heads * head_dim]`, f32
     pub fn rotate(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         depthscale_kernels::rotate(x, &self.cos, &self.sin, self.layout)
     }

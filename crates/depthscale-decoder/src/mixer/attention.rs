@@ -1,8 +1,8 @@
 //! Softmax attention (arXiv 1706.03762) with grouped key heads (arXiv 2305.13245).
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor};
 use depthscale_types::{MixerKind, QueryKey, StackConfig};
 
 use super::Mixer;
@@ -46,11 +46,13 @@ impl<B: Backend> QueryKeyTreatment<B> {
         Ok(Self { bias, norm })
     }
 
+    /// In f32 where there is anything to do.
+    ///
     /// # Shapes
     /// - x, output: `[rows, heads * head_dim]`
     pub(crate) fn apply(&self, mut x: Tensor<B, 2>) -> Tensor<B, 2> {
         if let Some(bias) = &self.bias {
-            x = x + bias.val().unsqueeze();
+            x = x.cast(FloatDType::F32) + bias.val().unsqueeze();
         }
         match &self.norm {
             Some(norm) => norm.forward_heads(x),
@@ -84,6 +86,7 @@ impl<B: Backend> Attention<B> {
         rows: Tensor<B, 2>,
         context: &mut BlockContext<'_, '_, B>,
     ) -> (Tensor<B, 2>, Tensor<B, 2>) {
+        let rows = rows.cast(self.query.weight().dtype());
         let queries = self.query_treatment.apply(self.query.forward(rows.clone()));
         let keys = context.rotate(self.key_treatment.apply(self.key.forward(rows.clone())));
         let mixed = context.attend(context.rotate(queries.clone()), keys, self.value.forward(rows), self.heads);

@@ -1,9 +1,9 @@
 //! Attention gated between the context and the memory of earlier steps.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::backend::Backend;
+use burn::tensor::{DType, FloatDType, Tensor};
 use depthscale_types::{AttentionConfig, StackConfig};
 
 use super::{Attention, Mixer};
@@ -47,13 +47,13 @@ impl<B: Backend> MemoryGatedAttention<B> {
             context: Attention::load(parameters, path, stack)?,
             memory_key: parameters.linear(&format!("{path}.memory_key"))?,
             memory_value: parameters.linear(&format!("{path}.memory_value"))?,
-            gate: parameters.linear(&format!("{path}.memory_gate.weight"))?,
+            gate: parameters.precise_linear(&format!("{path}.memory_gate.weight"))?,
             gate_bias: parameters.param(&format!("{path}.memory_gate.bias"))?,
             config,
         })
     }
 
-    /// Attention of each row over its own bank.
+    /// Attention of each row over its own bank, in f32.
     ///
     /// # Shapes
     /// - queries: `[rows, n_heads * head_dim]`
@@ -65,12 +65,12 @@ impl<B: Backend> MemoryGatedAttention<B> {
         let (kv, group, n) = (heads.n_kv_heads, heads.n_heads / heads.n_kv_heads, bank.len());
         let states = Tensor::cat(bank.to_vec(), 0);
         // [n * rows, kv * head_dim] -> [rows * kv, n, head_dim]
-        let by_row = |x: Tensor<B, 2>| x.reshape([n, rows * kv, heads.head_dim]).swap_dims(0, 1);
+        let by_row = |x: Tensor<B, 2>| x.cast(FloatDType::F32).reshape([n, rows * kv, heads.head_dim]).swap_dims(0, 1);
         let keys = by_row(self.memory_key.forward(states.clone()));
         let values = by_row(self.memory_value.forward(states));
-        let queries = queries.reshape([rows * kv, group, heads.head_dim]) * heads.scale();
+        let queries = queries.cast(FloatDType::F32).reshape([rows * kv, group, heads.head_dim]) * heads.scale();
         let ages = (0..n).map(|i| ((n - 1 - i) as f64 * self.config.memory_decay_rate.ln()) as f32);
-        let decay = Tensor::<B, 1>::from_floats(ages.collect::<Vec<_>>().as_slice(), &keys.device());
+        let decay = Tensor::<B, 1>::from_data(ages.collect::<Vec<_>>().as_slice(), (&keys.device(), DType::F32));
         let scores = queries.matmul(keys.swap_dims(1, 2)) + decay.reshape([1, 1, n]);
         softmax(scores, 2).matmul(values).reshape([rows, width])
     }
@@ -87,7 +87,7 @@ impl<B: Backend> Mixer<B> for MemoryGatedAttention<B> {
         let heads = self.context.heads();
         let n = gate.dims()[0];
         let per_head = |x: Tensor<B, 2>| x.reshape([n, heads.n_heads, heads.head_dim]);
-        let (seen, remembered) = (per_head(seen), per_head(remembered));
+        let (seen, remembered) = (per_head(seen.cast(FloatDType::F32)), per_head(remembered));
         let gate = gate.reshape([n, heads.n_heads, 1]);
         let mixed = remembered.clone() + gate * (seen - remembered);
         self.context.output(mixed.reshape([n, heads.n_heads * heads.head_dim]))

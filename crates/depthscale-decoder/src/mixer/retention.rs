@@ -1,9 +1,9 @@
 //! Gated retention (YOCO, arXiv 2405.05254).
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor};
 use depthscale_types::StackConfig;
 
 use super::Mixer;
@@ -48,7 +48,7 @@ impl<B: Backend> GatedRetention<B> {
             value: parameters.linear(&format!("{path}.value"))?,
             output: parameters.linear(&format!("{path}.output"))?,
             gate: parameters.linear(&format!("{path}.gate"))?,
-            decay: parameters.linear(&format!("{path}.decay"))?,
+            decay: parameters.precise_linear(&format!("{path}.decay"))?,
             heads: HeadShape::of(stack),
             temperature,
             norm_eps: parameters.norm_eps(),
@@ -58,15 +58,17 @@ impl<B: Backend> GatedRetention<B> {
 
 impl<B: Backend> Mixer<B> for GatedRetention<B> {
     fn mix(&self, rows: Tensor<B, 2>, context: &mut BlockContext<'_, '_, B>) -> Tensor<B, 2> {
+        // The decay is taken from the rows as they are, the rest in the dtype of the weights.
+        let decay = self.decay.forward(rows.clone());
+        let rows = rows.cast(self.query.weight().dtype());
         let queries = context.rotate(self.query.forward(rows.clone()));
         let keys = context.rotate(self.key.forward(rows.clone())) * self.heads.scale();
         let values = self.value.forward(rows.clone());
-        let decay = self.decay.forward(rows.clone());
         let retained = context.retain([queries, keys, values], decay, self.temperature, self.heads);
         let [n, width] = retained.dims();
         let heads = retained.reshape([n * self.heads.n_heads, self.heads.head_dim]);
         let normalised = normalise(heads, self.norm_eps).reshape([n, width]);
-        self.output.forward(silu(self.gate.forward(rows)) * normalised)
+        self.output.forward(silu(self.gate.forward(rows).cast(FloatDType::F32)) * normalised)
     }
 
     fn slot(&self) -> SlotKind {

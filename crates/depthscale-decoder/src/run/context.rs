@@ -1,8 +1,8 @@
 //! What a block sees beside its rows.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor};
 use depthscale_kernels::softmax_visible;
 use depthscale_types::StackConfig;
 
@@ -134,8 +134,8 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     ///
     /// # Shapes
     /// - queries: `[rows, n_heads * head_dim]`
-    /// - keys, values: `[rows, n_kv_heads * head_dim]`
-    /// - output: `[rows, n_heads * head_dim]`
+    /// - keys, values: `[rows, n_kv_heads * head_dim]`; everything is cast to the dtype of the values, softmax is in f32
+    /// - output: `[rows, n_heads * head_dim]`, in the dtype of the values
     ///
     /// # Panics
     /// If the block declared another kind of slot, or attends a second time.
@@ -147,7 +147,8 @@ impl<B: Backend> BlockContext<'_, '_, B> {
         heads: HeadShape,
     ) -> Tensor<B, 2> {
         assert!(!std::mem::replace(&mut self.written, true), "a block has one slot: it attends once");
-        let queries = queries * heads.scale();
+        let dtype = values.dtype();
+        let (queries, keys) = ((queries * heads.scale()).cast(dtype), keys.cast(dtype));
         let (place, layer) = (self.place, self.layer);
         self.for_each_sequence([queries, keys, values], |cache, segment, [queries, keys, values]| {
             let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
@@ -157,7 +158,7 @@ impl<B: Backend> BlockContext<'_, '_, B> {
                 Slot::Growing(slot) => {
                     let (keys, values) = slot.view(segment.start + segment.chunk);
                     let scores = queries.matmul(keys.swap_dims(1, 2));
-                    softmax_visible(scores, &segment.visible(None, 0)).matmul(values)
+                    softmax_visible(scores, &segment.visible(None, 0)).cast(dtype).matmul(values)
                 }
                 Slot::Window(slot) => {
                     // One query sees all that is kept and itself, in any order.
@@ -181,8 +182,9 @@ impl<B: Backend> BlockContext<'_, '_, B> {
                 panic!("the cross-decoder's shared keys and values are a growing slot")
             };
             let (keys, values) = slot.view(segment.start + segment.chunk);
-            let scores = heads.split_queries(queries).matmul(keys.swap_dims(1, 2));
-            let mixed = softmax_visible(scores, &segment.visible(None, 0)).matmul(values);
+            let dtype = values.dtype();
+            let scores = heads.split_queries(queries.cast(dtype)).matmul(keys.swap_dims(1, 2));
+            let mixed = softmax_visible(scores, &segment.visible(None, 0)).cast(dtype).matmul(values);
             heads.join_queries(mixed, segment.len())
         })
     }
@@ -192,6 +194,7 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     /// # Shapes
     /// - keys, values: `[rows, n_kv_heads * head_dim]`
     pub(crate) fn write_shared(&mut self, keys: Tensor<B, 2>, values: Tensor<B, 2>, heads: HeadShape) {
+        let keys = keys.cast(values.dtype());
         for (rows, segment) in self.rows.ranges().zip(&self.rows.segments) {
             let part = |x: &Tensor<B, 2>| {
                 heads.split_kv(x.clone().slice([rows.clone(), 0..heads.n_kv_heads * heads.head_dim]))
@@ -216,7 +219,9 @@ impl<B: Backend> BlockContext<'_, '_, B> {
         temperature: f64,
         heads: HeadShape,
     ) -> Tensor<B, 2> {
-        let log_decay = log_sigmoid(gate) / temperature;
+        // The matrix state sums over all tokens: it is f32, and so is all that goes into it.
+        let [queries, keys, values] = [queries, keys, values].map(|x| x.cast(FloatDType::F32));
+        let log_decay = log_sigmoid(gate.cast(FloatDType::F32)) / temperature;
         let (place, layer) = (self.place, self.layer);
         self.for_each_sequence(
             [queries, keys, values, log_decay],
@@ -267,14 +272,16 @@ fn attend_window<B: Backend>(
     segment: &Segment<B>,
     window: usize,
 ) -> Tensor<B, 3> {
+    let dtype = chunk.values.dtype();
     let own_scores = queries.clone().matmul(chunk.keys.swap_dims(1, 2));
     let Some((keys, values)) = past else {
-        return softmax_visible(own_scores, &segment.visible(Some(window), segment.start)).matmul(chunk.values);
+        let weights = softmax_visible(own_scores, &segment.visible(Some(window), segment.start));
+        return weights.cast(dtype).matmul(chunk.values);
     };
     let [heads, rows, own] = own_scores.dims();
     let kept = keys.dims()[1];
     let scores = Tensor::cat(vec![queries.matmul(keys.swap_dims(1, 2)), own_scores], 2);
-    let weights = softmax_visible(scores, &segment.visible(Some(window), segment.start - kept));
+    let weights = softmax_visible(scores, &segment.visible(Some(window), segment.start - kept)).cast(dtype);
     let past_weights = weights.clone().slice([0..heads, 0..rows, 0..kept]);
     let own_weights = weights.slice([0..heads, 0..rows, kept..kept + own]);
     past_weights.matmul(values) + own_weights.matmul(chunk.values)

@@ -1,8 +1,8 @@
 //! One pass of chunks through the decoder: prelude, recurrence with exits, readout.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{DType, FloatDType, Tensor};
 use depthscale_types::{
     AfterStep, BlockEvaluations, Evidence, ExitReason, InitialState, Readout, StackConfig, TokenTrace,
 };
@@ -18,6 +18,7 @@ use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::exit::{RowProgress, StepView};
 use crate::layers::Rotary;
+use crate::read::read;
 use crate::state::{StateKey, truncated_normal};
 
 /// One pass of chunks through the decoder.
@@ -109,7 +110,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
     /// `[rows, d_model]`.
     fn embed(&self, tokens: &[u32], device: &B::Device) -> Tensor<B, 2> {
         let ids = index_tensor(tokens.iter().map(|&token| i64::from(token)).collect(), device);
-        let rows = self.decoder.embedding.val().select(0, ids);
+        let rows = self.decoder.embedding.val().select(0, ids).cast(FloatDType::F32);
         match self.decoder.config.embedding_scale {
             1.0 => rows,
             scale => rows * scale,
@@ -138,7 +139,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
                     truncated_normal(std, scale, key, positions, d_model, device)
                 }
                 InitialState::Zeros | InitialState::TruncatedNormal { .. } => {
-                    Tensor::zeros([range.len(), d_model], device)
+                    Tensor::zeros([range.len(), d_model], (device, DType::F32))
                 }
             }
         };
@@ -176,7 +177,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
             if let Some(observer) = &mut self.options.observer {
                 observer(step, &rows.positions(), &state);
             }
-            let judged = self.judge(step, &state, &mut live.history, rows, caches);
+            let judged = self.judge(step, &state, &mut live.history, rows, caches)?;
             let last = step == self.max_steps;
             let mut leaves = vec![last; live.rows.len()];
             for (row, &index) in live.rows.iter().enumerate() {
@@ -216,7 +217,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let decoder = self.decoder;
         let mut state = live.history.state.clone();
         if let Some(injection) = &decoder.injection {
-            state = injection.forward(Tensor::cat(vec![state, live.input.clone()], 1));
+            state = injection.forward(Tensor::cat(vec![state, live.input.clone()], 1)).cast(FloatDType::F32);
         }
         for (layer, block) in decoder.core.iter().enumerate() {
             let mut context = BlockContext {
@@ -244,10 +245,10 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         history: &mut History<B>,
         rows: &RowSet<B>,
         caches: &mut [&mut SequenceCache<B>],
-    ) -> Judged<B> {
+    ) -> Result<Judged<B>> {
         let exit = self.options.exit;
         if !exit.evaluates(step) {
-            return Judged { values: None, logits: None };
+            return Ok(Judged { values: None, logits: None });
         }
         let gate = match (exit.evidence(), &self.decoder.exit_gate) {
             (Evidence::Gate | Evidence::Logits, Some(gate)) => Some(gate.forward(state.clone())),
@@ -274,7 +275,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let values = exit.criterion().values(&view);
         history.value = values.clone().or(history.value.take());
         history.logits.clone_from(&logits);
-        Judged { values: values.map(|values| values.into_data().iter::<f32>().collect()), logits }
+        Ok(Judged { values: values.map(read).transpose()?, logits })
     }
 
     /// From states to logits: every row passes what the caches need, the rows wanted the rest.
@@ -366,8 +367,8 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
 fn check_finite<B: Backend>(mut sums: Vec<Tensor<B, 1>>, logits: Option<&Tensor<B, 2>>) -> Result<()> {
     let states = sums.len();
     sums.extend(logits.map(|logits| logits.clone().sum()));
-    let sums = Tensor::cat(sums, 0).into_data();
-    match sums.iter::<f32>().position(|sum| !sum.is_finite()) {
+    let sums = read(Tensor::cat(sums, 0))?;
+    match sums.iter().position(|sum| !sum.is_finite()) {
         Some(at) if at == states => Err(DecoderError::NonFiniteLogits),
         Some(step) => Err(DecoderError::NonFiniteState { step }),
         None => Ok(()),

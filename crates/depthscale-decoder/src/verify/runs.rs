@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use depthscale_checkpoint::Checkpoint;
 use depthscale_types::{Criterion, Evidence, ExitPolicy};
 
@@ -15,6 +15,7 @@ use crate::cache::{Phase, SequenceCache, SequenceOptions};
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::exit::{BuiltinCriterion, ExitCriterion, ExitRule, StepView};
+use crate::read::{read, read_indices};
 use crate::run::{Feed, LogitRows, RunOptions};
 
 /// Tokens fed together on the cached path while the first part of a sequence is read.
@@ -47,7 +48,9 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
             let [batch, seq, d_model] = [shape[0], shape[1], decoder.config().d_model];
             let values = expected.read_f32("s0", &[batch, seq, d_model])?;
             let device = decoder.device();
-            let state = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), [seq, d_model]), &device);
+            let state = |values: &[f32]| {
+                Tensor::from_data(TensorData::new(values.to_vec(), [seq, d_model]), (&device, DType::F32))
+            };
             runs.s0 = Some(values.chunks(seq * d_model).map(state).collect());
         }
         Ok(runs)
@@ -80,16 +83,16 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
         match kind {
             EntryKind::Logits { depth, start } => {
                 let logits = self.run(*depth, *start)?.logits.clone();
-                Ok(self.by_position(vec![logits]))
+                self.by_position(vec![logits])
             }
             EntryKind::State { depth } => {
                 let state = self.run(*depth, Start::Given)?.states[*depth].clone();
-                Ok(self.by_position(vec![state]))
+                self.by_position(vec![state])
             }
             EntryKind::Gates => {
                 let gates = self.gates()?;
                 let columns = gates.into_iter().map(|gate| gate.unsqueeze_dim(1)).collect();
-                Ok(self.by_position(vec![Tensor::cat(columns, 1)]))
+                self.by_position(vec![Tensor::cat(columns, 1)])
             }
             EntryKind::Selected { threshold } => {
                 let exits = self.exit_distribution()?;
@@ -121,8 +124,7 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
                 let options = RunOptions { zero_initial_state, ..RunOptions::new(&rule) };
                 let logits = self.feed(&mut cache, &tokens[fed..], LogitRows::Last, None, options)?;
                 fed = tokens.len();
-                let best = logits.argmax(1).into_data().iter::<i64>().next().unwrap_or_default();
-                tokens.push(best as u32);
+                tokens.extend(read_indices(logits.argmax(1))?.iter().map(|&token| token as u32));
             }
             continuations.extend_from_slice(&tokens[ids.len()..]);
         }
@@ -195,8 +197,7 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
 
     /// For each row the probability of exiting at each step: the hazards' product, the last step taking the rest.
     fn exit_distribution(&mut self) -> Result<Vec<Vec<f32>>> {
-        let gates: Vec<Vec<f32>> =
-            self.gates()?.into_iter().map(|gate| gate.into_data().iter::<f32>().collect()).collect();
+        let gates = self.gates()?.into_iter().map(read).collect::<Result<Vec<_>>>()?;
         let rows = gates.first().map_or(0, Vec::len);
         let of_row = |row: usize| {
             let mut left = 1.0;
@@ -218,14 +219,15 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
             let logits = self.run(step + 1, Start::Given)?.logits.clone();
             let rows = logits.dims()[0];
             let weights = (0..rows).map(|row| weight(row, step)).collect::<Vec<_>>();
-            let weights = Tensor::<B, 2>::from_data(TensorData::new(weights, [rows, 1]), &logits.device());
+            let weights =
+                Tensor::<B, 2>::from_data(TensorData::new(weights, [rows, 1]), (&logits.device(), DType::F32));
             let weighted = logits * weights;
             mixed = Some(match mixed {
                 Some(mixed) => mixed + weighted,
                 None => weighted,
             });
         }
-        Ok(self.by_position(mixed.into_iter().collect()))
+        self.by_position(mixed.into_iter().collect())
     }
 
     /// Exit values from the states and readouts of runs at every depth, as published code evaluates them: all positions
@@ -264,14 +266,14 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
             columns.push(values.clone().unwrap_or_else(undefined).unsqueeze_dim::<2>(1));
             previous_value = values;
         }
-        Ok(self.by_position(vec![Tensor::cat(columns, 1)]))
+        self.by_position(vec![Tensor::cat(columns, 1)])
     }
 
     /// `[rows, width]` as `[batch, seq, width]`.
-    fn by_position(&self, rows: Vec<Tensor<B, 2>>) -> Values {
+    fn by_position(&self, rows: Vec<Tensor<B, 2>>) -> Result<Values> {
         let rows = Tensor::cat(rows, 0);
         let shape = vec![self.ids.len(), self.ids[0].len(), rows.dims()[1]];
-        Values { values: rows.into_data().iter::<f32>().collect(), shape }
+        Ok(Values { values: read(rows)?, shape })
     }
 }
 
