@@ -6,8 +6,18 @@
 //!
 //! | kind | feature | what it is |
 //! |---|---|---|
-//! | [`BackendKind::Flex`] | `flex` (default) | burn-flex on the CPU, the fastest here |
+//! | [`BackendKind::Flex`] | `flex` (default) | burn-flex on the CPU, the fastest there |
 //! | [`BackendKind::Ndarray`] | `ndarray` | burn-ndarray on the CPU |
+//! | [`BackendKind::Wgpu`] | `wgpu` | burn-wgpu: Vulkan, Metal, DX12, in WGSL |
+//! | [`BackendKind::Cuda`] | `cuda` | burn-cuda: NVIDIA |
+//! | [`BackendKind::Auto`] | any | the best of those compiled in that answers |
+//!
+//! `fusion` and `autotune` are features of their own, off unless asked for; they change WGPU and CUDA only.
+//!
+//! burn panics where a driver, an adapter or a number format is missing. So devices are looked for before burn opens one,
+//! and [`BackendKind::probe`] has the one found multiply two small matrices: what cannot work is an error that says what
+//! to do, not a panic. [`Device::check_memory`] compares a predicted [`MemoryReport`](depthscale_types::MemoryReport) with
+//! what is free. An allocation that fails after that ends the process.
 //!
 //! Code that runs on a backend chosen at run time is a [`BackendTask`]:
 //!
@@ -32,15 +42,32 @@
 //! # Ok::<(), depthscale_backends::BackendError>(())
 //! ```
 
+#[cfg(feature = "cuda")]
+mod cuda_devices;
+mod device;
+mod error;
 mod kind;
+mod memory;
+mod probe;
 mod resident;
+mod system;
 mod task;
+#[cfg(feature = "wgpu")]
+mod wgpu_adapters;
 
 pub use burn::tensor::backend::Backend;
+#[cfg(feature = "cuda")]
+pub use burn_cuda::{Cuda, CudaDevice};
 #[cfg(feature = "flex")]
 pub use burn_flex::Flex;
 #[cfg(feature = "ndarray")]
 pub use burn_ndarray::NdArray;
+#[cfg(feature = "wgpu")]
+pub use burn_wgpu::{Wgpu, WgpuDevice};
+pub use device::{Device, DeviceClass};
+pub use error::BackendError;
 pub use kind::BackendKind;
+pub use memory::PoolUsage;
+pub use probe::devices;
 pub use resident::peak_resident_bytes;
-pub use task::{BackendError, BackendTask, with_backend};
+pub use task::{BackendTask, with_backend};

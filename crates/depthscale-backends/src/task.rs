@@ -2,7 +2,7 @@
 
 use burn::tensor::backend::Backend;
 
-use crate::BackendKind;
+use crate::{BackendError, BackendKind};
 
 /// Code that runs on whichever backend is chosen. Keep it thin: it is compiled once for every backend.
 pub trait BackendTask {
@@ -13,50 +13,35 @@ pub trait BackendTask {
     fn run<B: Backend>(self, device: B::Device) -> Self::Output;
 }
 
-/// Why a backend cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackendError {
-    /// This build does not hold it.
-    #[error("backend {kind} is not compiled in; build with the cargo feature {feature:?}{}", alternatives())]
-    NotCompiledIn {
-        /// The backend asked for.
-        kind: BackendKind,
-        /// The cargo feature to add.
-        feature: &'static str,
-    },
-}
-
-fn alternatives() -> String {
-    match BackendKind::compiled_in().as_slice() {
-        [] => String::new(),
-        kinds => format!(", or choose {}", kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" or ")),
-    }
-}
-
-/// Runs a task on the default device of a backend.
+/// Runs a task on a device that was probed first.
 ///
 /// # Errors
-/// If the backend is not compiled in.
+/// As [`BackendKind::probe`].
 pub fn with_backend<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output, BackendError> {
+    dispatch(kind.probe()?.kind, task)
+}
+
+/// Runs a task on a device that is known to be there.
+pub(crate) fn dispatch<T: BackendTask>(kind: BackendKind, task: T) -> Result<T::Output, BackendError> {
     match kind {
+        #[cfg(feature = "cuda")]
+        BackendKind::Cuda { index } => Ok(task.run::<burn_cuda::Cuda>(burn_cuda::CudaDevice::new(index))),
+        #[cfg(feature = "wgpu")]
+        BackendKind::Wgpu { index } => match crate::wgpu_adapters::open(index) {
+            Some(device) => Ok(task.run::<burn_wgpu::Wgpu>(device)),
+            None => Err(crate::wgpu_adapters::none_found()),
+        },
         #[cfg(feature = "flex")]
-        BackendKind::Flex => Ok(on::<burn_flex::Flex, T>(task)),
+        BackendKind::Flex => Ok(task.run::<burn_flex::Flex>(Default::default())),
         #[cfg(feature = "ndarray")]
-        BackendKind::Ndarray => Ok(on::<burn_ndarray::NdArray, T>(task)),
-        // In a build with every backend nothing is left to reach this.
-        #[allow(unreachable_patterns)]
+        BackendKind::Ndarray => Ok(task.run::<burn_ndarray::NdArray>(Default::default())),
+        // In a build with every backend only `auto` is left to reach this, and that was resolved.
         kind => {
             // A build without any backend has nowhere to run the task.
             drop(task);
             Err(BackendError::NotCompiledIn { kind, feature: kind.feature() })
         }
     }
-}
-
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-fn on<B: Backend, T: BackendTask>(task: T) -> T::Output {
-    task.run::<B>(B::Device::default())
 }
 
 #[cfg(test)]
@@ -81,10 +66,12 @@ mod tests {
                     assert!(kind.is_compiled_in());
                     assert!(name.to_lowercase().contains(kind.name()), "{name}");
                 }
-                Err(error) => {
+                Err(BackendError::NotCompiledIn { feature, .. }) => {
                     assert!(!kind.is_compiled_in());
-                    assert!(error.to_string().contains(&format!("cargo feature {:?}", kind.feature())), "{error}");
+                    assert_eq!(feature, kind.feature());
                 }
+                // No adapter, no driver.
+                Err(error) => assert!(!kind.is_cpu(), "{error}"),
             }
         }
     }

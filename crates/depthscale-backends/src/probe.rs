@@ -1,0 +1,230 @@
+//! Finding devices, and making sure that they compute.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor};
+use depthscale_types::ComputeDtype;
+
+use crate::device::{Device, DeviceClass};
+use crate::task::dispatch;
+use crate::{BackendError, BackendKind, BackendTask, system};
+
+/// What every backend of this build finds here, the one to prefer first: its devices, or why there is none. Nothing is
+/// computed on them; see [`BackendKind::probe`].
+pub fn devices() -> Vec<(BackendKind, Result<Vec<Device>, BackendError>)> {
+    BackendKind::compiled_in().into_iter().map(|kind| (kind, found(kind))).collect()
+}
+
+impl BackendKind {
+    /// Finds the device and has it multiply two small matrices. [`BackendKind::Auto`] goes through the backends of this
+    /// build and takes the first GPU that answers, else the first that answers at all.
+    ///
+    /// # Errors
+    /// If the backend is not compiled in, there is no such device, or it does not compute.
+    pub fn probe(self) -> Result<Device, BackendError> {
+        if self == Self::Auto {
+            return choose();
+        }
+        let device = find(self)?;
+        check(&device, ComputeDtype::F32)?;
+        Ok(device)
+    }
+}
+
+impl Device {
+    /// Whether the device computes in a dtype: it says so itself, and a product comes out right.
+    ///
+    /// # Errors
+    /// If it does not; the error names the dtypes that do.
+    pub fn check_dtype(&self, dtype: ComputeDtype) -> Result<(), BackendError> {
+        check(self, dtype).map_err(|error| match error {
+            BackendError::UnsupportedDtype { kind, name, dtype, .. } => {
+                BackendError::UnsupportedDtype { kind, name, dtype, works: self.dtypes() }
+            }
+            other => other,
+        })
+    }
+
+    /// The dtypes that work.
+    pub fn dtypes(&self) -> Vec<ComputeDtype> {
+        ComputeDtype::ALL.into_iter().filter(|&dtype| check(self, dtype).is_ok()).collect()
+    }
+}
+
+/// The first GPU that answers, else the first device that does; software that poses as a GPU last of all.
+fn choose() -> Result<Device, BackendError> {
+    let mut why = BackendError::NothingCompiledIn;
+    let mut candidates = Vec::new();
+    for (_, found) in devices() {
+        match found {
+            Ok(devices) => candidates.extend(devices),
+            Err(error) => why = error,
+        }
+    }
+    candidates.sort_by_key(|device| device.class == DeviceClass::Software);
+    for device in candidates {
+        match check(&device, ComputeDtype::F32) {
+            Ok(()) => return Ok(device),
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
+}
+
+fn find(kind: BackendKind) -> Result<Device, BackendError> {
+    let devices = found(kind)?;
+    let names: Vec<String> = devices.iter().map(|device| format!("{} ({})", device.kind, device.name)).collect();
+    match devices.into_iter().find(|device| device.kind == kind) {
+        Some(device) => Ok(device),
+        None => Err(BackendError::NoSuchDevice { kind, found: names.join(", ") }),
+    }
+}
+
+/// The devices of a backend; an error where there is none.
+fn found(kind: BackendKind) -> Result<Vec<Device>, BackendError> {
+    match kind {
+        #[cfg(feature = "cuda")]
+        BackendKind::Cuda { .. } => match crate::cuda_devices::devices()? {
+            devices if devices.is_empty() => Err(crate::cuda_devices::none_found()),
+            devices => Ok(devices),
+        },
+        #[cfg(feature = "wgpu")]
+        BackendKind::Wgpu { .. } => match crate::wgpu_adapters::devices() {
+            devices if devices.is_empty() => Err(crate::wgpu_adapters::none_found()),
+            devices => Ok(devices),
+        },
+        kind if kind.is_cpu() && kind.is_compiled_in() => Ok(vec![Device {
+            kind,
+            name: system::processor(),
+            class: DeviceClass::Cpu,
+            free_memory: system::free_memory(),
+            largest_buffer: None,
+        }]),
+        kind => Err(BackendError::NotCompiledIn { kind, feature: kind.feature() }),
+    }
+}
+
+type Outcome = Result<(), BackendError>;
+
+/// Has a device multiply, once in the life of the program for each dtype.
+fn check(device: &Device, dtype: ComputeDtype) -> Outcome {
+    static KNOWN: Mutex<Option<HashMap<(BackendKind, ComputeDtype), Outcome>>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    known.entry((device.kind, dtype)).or_insert_with(|| multiply(device, dtype)).clone()
+}
+
+/// A product, a sync and a fallible read. burn panics where a driver refuses, so panics are caught.
+fn multiply(device: &Device, dtype: ComputeDtype) -> Outcome {
+    let failed = |message: String| BackendError::ProbeFailed { kind: device.kind, name: device.name.clone(), message };
+    match catch_unwind(AssertUnwindSafe(|| dispatch(device.kind, Probe(dtype)))) {
+        Ok(Ok(Answer::Product)) => Ok(()),
+        Ok(Ok(Answer::Unsupported)) => Err(BackendError::UnsupportedDtype {
+            kind: device.kind,
+            name: device.name.clone(),
+            dtype,
+            works: Vec::new(),
+        }),
+        Ok(Ok(Answer::Wrong(message))) => Err(failed(message)),
+        Ok(Err(error)) => Err(error),
+        Err(panic) => Err(failed(message(&*panic))),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it panicked").into()
+}
+
+struct Probe(ComputeDtype);
+
+enum Answer {
+    Product,
+    Unsupported,
+    Wrong(String),
+}
+
+impl BackendTask for Probe {
+    type Output = Answer;
+
+    fn run<B: Backend>(self, device: B::Device) -> Answer {
+        let dtype = match self.0 {
+            ComputeDtype::F32 => FloatDType::F32,
+            ComputeDtype::F16 => FloatDType::F16,
+            ComputeDtype::Bf16 => FloatDType::BF16,
+        };
+        if !B::supports_dtype(&device, dtype.into()) {
+            return Answer::Unsupported;
+        }
+        let a = Tensor::<B, 2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device).cast(dtype);
+        let product = a.clone().matmul(a);
+        if let Err(error) = B::sync(&device) {
+            return Answer::Wrong(error.to_string());
+        }
+        match product.cast(FloatDType::F32).try_into_data() {
+            // [[1, 2], [3, 4]] squared; every number is exact in every dtype.
+            Ok(data) if data.iter::<f32>().eq([7.0, 10.0, 15.0, 22.0]) => Answer::Product,
+            Ok(data) => Answer::Wrong(format!("a product of two small matrices came out as {data}")),
+            Err(error) => Answer::Wrong(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_compiled_in_says_which_feature_to_add() {
+        for kind in BackendKind::ALL.into_iter().filter(|kind| !kind.is_compiled_in()) {
+            let error = kind.probe().expect_err("not compiled in");
+            assert_eq!(error, BackendError::NotCompiledIn { kind, feature: kind.feature() });
+            assert!(error.to_string().contains(&format!("cargo feature {:?}", kind.feature())), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_processor_answers_in_f32() {
+        for kind in BackendKind::compiled_in().into_iter().filter(|kind| kind.is_cpu()) {
+            let device = kind.probe().expect("the processor is there");
+            assert_eq!((device.kind, device.class), (kind, DeviceClass::Cpu));
+            assert!(device.dtypes().contains(&ComputeDtype::F32));
+        }
+    }
+
+    #[test]
+    fn auto_is_the_best_that_answers() {
+        match BackendKind::Auto.probe() {
+            Ok(device) => {
+                assert!(device.kind.is_compiled_in() && device.kind != BackendKind::Auto);
+                let cpu = BackendKind::compiled_in().into_iter().any(BackendKind::is_cpu);
+                assert!(!cpu || device.class != DeviceClass::Software, "software instead of the processor");
+            }
+            // Nothing compiled in, or no GPU for the GPU backends that are.
+            Err(error) => assert!(!BackendKind::compiled_in().into_iter().any(BackendKind::is_cpu), "{error}"),
+        }
+    }
+
+    #[cfg(feature = "ndarray")]
+    #[test]
+    fn a_dtype_that_does_not_work_is_told_with_those_that_do() {
+        let device = BackendKind::Ndarray.probe().expect("the processor is there");
+        let error = device.check_dtype(ComputeDtype::F16).expect_err("burn-ndarray has no 16-bit floats").to_string();
+        assert!(error.ends_with("does not compute in f16; it does in f32"), "{error}");
+    }
+
+    #[test]
+    fn an_index_past_the_last_is_told_with_what_there_is() {
+        for kind in [BackendKind::Wgpu { index: 99 }, BackendKind::Cuda { index: 99 }] {
+            match kind.probe().expect_err("nobody has a hundred") {
+                BackendError::NoSuchDevice { found, .. } => assert!(found.contains(":0 ("), "{found}"),
+                BackendError::NoDevice { why, advice, .. } => assert!(!why.is_empty() && advice.contains("install")),
+                other => assert_eq!(other, BackendError::NotCompiledIn { kind, feature: kind.feature() }),
+            }
+        }
+    }
+}
