@@ -5,15 +5,17 @@ use depthscale_types::{
     OutputHead, Positions, QueryKey, Readout, RotaryFrequencies, RotaryLayout, StackConfig,
 };
 
-pub(crate) const VOCAB: usize = 29;
-pub(crate) const D_MODEL: usize = 16;
+/// Tokens that every one of them knows.
+pub const VOCAB: usize = 29;
+/// Width of the hidden stream of every one.
+pub const D_MODEL: usize = 16;
 
 fn rotary(layout: RotaryLayout, frequencies: RotaryFrequencies) -> Positions {
     Positions::Rotary { theta: 100.0, layout, frequencies }
 }
 
 /// Ouro's parts: sandwich on the branch, grouped heads, norm fed back, exit gate.
-pub(crate) fn ouro_like() -> DecoderConfig {
+pub fn ouro_like() -> DecoderConfig {
     DecoderConfig {
         family: Family::Native,
         vocab_size: VOCAB,
@@ -44,7 +46,7 @@ pub(crate) fn ouro_like() -> DecoderConfig {
 }
 
 /// Huginn's parts: prelude, injection, sandwich on the sum, biases, coda; begins from zeros unless states are given.
-pub(crate) fn huginn_like() -> DecoderConfig {
+pub fn huginn_like() -> DecoderConfig {
     let base = ouro_like();
     let stack = StackConfig {
         n_layers: 1,
@@ -70,7 +72,7 @@ pub(crate) fn huginn_like() -> DecoderConfig {
 }
 
 /// YOCO's parts with a window: cross-decoder over shared keys, endpoint-inclusive rotary.
-pub(crate) fn window_like(window: usize) -> DecoderConfig {
+pub fn window_like(window: usize) -> DecoderConfig {
     let base = ouro_like();
     let core = StackConfig {
         mixer: MixerKind::SlidingWindow { window },
@@ -96,7 +98,7 @@ pub(crate) fn window_like(window: usize) -> DecoderConfig {
 }
 
 /// YOCO-U's parts: query and key norms, no positions in the cross-decoder, uneven split, tied head.
-pub(crate) fn window_norm_like() -> DecoderConfig {
+pub fn window_norm_like() -> DecoderConfig {
     let base = window_like(4);
     let core = StackConfig { n_layers: 3, query_key: QueryKey::Norm, ..base.core.clone() };
     let cross = StackConfig {
@@ -115,7 +117,7 @@ pub(crate) fn window_norm_like() -> DecoderConfig {
 }
 
 /// YOCO's parts with gated retention.
-pub(crate) fn retention_like() -> DecoderConfig {
+pub fn retention_like() -> DecoderConfig {
     let base = window_like(4);
     let mixer = MixerKind::GatedRetention { temperature: 2.0 };
     let core = StackConfig { n_heads: 2, n_kv_heads: 2, head_dim: 8, mixer, ..base.core.clone() };
@@ -123,7 +125,7 @@ pub(crate) fn retention_like() -> DecoderConfig {
 }
 
 /// The memory-gated mixer of the first documents.
-pub(crate) fn memory_like() -> DecoderConfig {
+pub fn memory_like() -> DecoderConfig {
     let base = ouro_like();
     let mixer = MixerKind::MemoryGated(AttentionConfig { memory_decay_rate: 0.7, context_window_size: 3 });
     DecoderConfig {
@@ -134,7 +136,8 @@ pub(crate) fn memory_like() -> DecoderConfig {
     }
 }
 
-pub(crate) fn every_kind() -> Vec<(&'static str, DecoderConfig)> {
+/// All of them, with names for messages.
+pub fn every_kind() -> Vec<(&'static str, DecoderConfig)> {
     vec![
         ("ouro-like", ouro_like()),
         ("huginn-like", huginn_like()),

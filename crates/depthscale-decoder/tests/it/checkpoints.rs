@@ -10,8 +10,7 @@ use depthscale_decoder::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::models;
-use crate::parity::fixture;
+use depthscale_conformance::{fixture, models};
 
 const MODELS: [&str; 8] =
     ["ouro-mha", "ouro-gqa", "ouro-arith", "huginn-111", "huginn-242", "yoco-swa", "yoco-gret", "yoco-u-gqa"];

@@ -206,7 +206,7 @@ fn yoco_with_an_odd_number_of_layers_and_a_tied_head() {
 
 #[test]
 fn huginn_without_biases_and_with_a_head_of_its_own() {
-    let text = std::fs::read(crate::parity::fixture("huginn-111").join("config.json")).expect("a config");
+    let text = std::fs::read(depthscale_conformance::fixture("huginn-111").join("config.json")).expect("a config");
     let mut config_json: Value = serde_json::from_slice(&text).expect("JSON");
     config_json["tie_embeddings"] = json!(false);
     config_json["qk_bias"] = json!(false);
@@ -214,7 +214,7 @@ fn huginn_without_biases_and_with_a_head_of_its_own() {
     assert_eq!((config.head, config.core.query_key), (OutputHead::Separate, QueryKey::Plain));
     // The same tensors without the biases; the head's copy of the embedding is now a head.
     let directory = tempfile::tempdir().expect("a directory");
-    let mut tensors = crate::checkpoints::tensors(&crate::parity::fixture("huginn-111"));
+    let mut tensors = crate::checkpoints::tensors(&depthscale_conformance::fixture("huginn-111"));
     tensors.retain(|tensor| !tensor.name.ends_with("qk_bias"));
     let head = tensors.iter_mut().find(|tensor| tensor.name == "lm_head.weight").expect("is there");
     head.data.to_mut().iter_mut().for_each(|value| *value *= 2.0);

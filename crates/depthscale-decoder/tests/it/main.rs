@@ -1,14 +1,10 @@
-//! Tests of the decoder as a whole, each generic over the backend.
+//! Tests of the decoder as a whole. What every backend must compute alike is in the conformance suite.
 
-mod batches;
 mod checkpoints;
-mod exits;
 mod layouts;
-mod models;
-mod oracle;
-mod parity;
 mod published;
 mod reasoning;
+mod requests;
 
 /// Everything public can be handed to another thread.
 #[test]

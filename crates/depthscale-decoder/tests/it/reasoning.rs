@@ -1,17 +1,15 @@
 //! The reasoning loop, and criteria and mixers of a user's own.
 
-use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn_flex::Flex;
-use depthscale_decoder::layers::Linear;
 use depthscale_decoder::{
-    Block, BlockContext, ExitCriterion, ExitRule, Feed, HeadShape, LogitRows, Mixer, Phase, RandomParameters,
-    ReasoningLoop, RecurrentBlock, RecurrentDecoder, RunOptions, SequenceOptions, SlotKind, StepView,
+    BlockContext, ExitRule, Feed, LogitRows, Phase, ReasoningLoop, RecurrentBlock, RecurrentDecoder, RunOptions,
+    SequenceOptions,
 };
-use depthscale_types::{Criterion, Evidence, ExitPolicy, ExitReason, KvRetention, Metric};
+use depthscale_types::{Criterion, ExitPolicy, KvRetention, Metric};
 
-use crate::models;
+use depthscale_conformance::models;
 
 /// `x <- x / 2 + 1`, whose fixed point is 2.
 struct Halving;
@@ -71,106 +69,6 @@ fn a_loop_ends_at_its_last_step_and_refuses_what_it_cannot_do() {
     let mut poisoned = reasoning.begin("", Tensor::full([1, 1], f32::INFINITY, &Default::default()));
     let error = reasoning.step(&mut poisoned).expect_err("not finite");
     assert!(error.to_string().contains("from step 1 on"), "{error}");
-}
-
-#[test]
-fn a_memory_gated_block_is_looped_by_itself() {
-    let config = models::memory_like();
-    let mut source = RandomParameters::new(&config, 2);
-    let mut parameters = depthscale_decoder::Parameters::<Flex>::new(&config, &mut source, &Default::default());
-    let block = Block::load(&mut parameters, "core.0", &config.core).expect("loads");
-    let reasoning =
-        ReasoningLoop::new(block, &ExitPolicy { min_steps: 2, ..policy(Criterion::LatentDiff, 0.5) }).expect("valid");
-    let values = (0..5 * models::D_MODEL).map(|i| (i * 7 % 11) as f32 / 5.0 - 1.0).collect::<Vec<_>>();
-    let values = burn::tensor::TensorData::new(values, [5, models::D_MODEL]);
-    let initial = Tensor::from_data(values, &Default::default());
-    let mut thought = reasoning.begin("five rows", initial);
-    reasoning.refine(&mut thought).expect("refines");
-    assert!(thought.state.converged && thought.state.steps() > 1, "{:?}", thought.state.metrics());
-}
-
-/// Stops at a chosen step.
-struct AtStep(usize);
-
-impl<B: Backend> ExitCriterion<B> for AtStep {
-    fn name(&self) -> String {
-        "at-step".into()
-    }
-
-    fn evidence(&self) -> Evidence {
-        Evidence::State
-    }
-
-    fn values(&self, view: &StepView<'_, B>) -> Option<Tensor<B, 1>> {
-        Some(Tensor::full([view.state.dims()[0]], view.step as f32, &view.state.device()))
-    }
-
-    fn is_satisfied(&self, value: f32) -> bool {
-        value as usize == self.0
-    }
-}
-
-/// Attention without scores: every token's mean over what it sees, through the context's own attention.
-#[derive(Module, Debug)]
-struct MeanMixer<B: Backend> {
-    value: Linear<B>,
-}
-
-impl<B: Backend> Mixer<B> for MeanMixer<B> {
-    fn mix(&self, rows: Tensor<B, 2>, context: &mut BlockContext<'_, '_, B>) -> Tensor<B, 2> {
-        let heads = HeadShape { n_heads: 1, n_kv_heads: 1, head_dim: models::D_MODEL };
-        let nothing = rows.zeros_like();
-        context.attend(nothing.clone(), nothing, self.value.forward(rows), heads)
-    }
-
-    fn slot(&self) -> SlotKind {
-        SlotKind::Growing
-    }
-}
-
-#[test]
-fn a_mixer_and_a_criterion_of_ones_own_run_in_the_decoder() {
-    let config = models::ouro_like();
-    let stack = config.core.clone();
-    let mut source = RandomParameters::new(&config, 2);
-    let device = Default::default();
-    let decoder = RecurrentDecoder::<Flex, Block<Flex, MeanMixer<Flex>>>::build_with(
-        config,
-        &mut source,
-        &device,
-        |parameters, layer| {
-            let weight = Tensor::random(
-                [models::D_MODEL; 2],
-                burn::tensor::Distribution::Normal(0.0, 0.25),
-                parameters.device(),
-            );
-            let mixer = MeanMixer { value: Linear::new(weight) };
-            Block::with_mixer(parameters, &format!("core.{layer}"), &stack, mixer)
-        },
-    )
-    .expect("builds");
-    let tokens = [1, 5, 9, 2, 8];
-    let run = |rule: &ExitRule<Flex>, chunk| {
-        let mut cache = decoder.new_sequence(SequenceOptions::default()).expect("opens");
-        let mut feeds = [Feed {
-            cache: &mut cache,
-            tokens: &tokens,
-            phase: Phase::Prompt,
-            logits: LogitRows::All,
-            initial_state: None,
-        }];
-        let output = decoder.run(&mut feeds, &mut RunOptions { chunk, ..RunOptions::new(rule) }).expect("runs");
-        output.feeds.into_iter().next().expect("one")
-    };
-    let rule = ExitRule::with_criterion(AtStep(3), &ExitPolicy { max_steps: Some(6), ..ExitPolicy::default() })
-        .expect("valid");
-    let exited = run(&rule, 64);
-    assert!(exited.traces.iter().all(|trace| trace.steps == 3 && trace.reason == ExitReason::Converged));
-    let expected = run(&ExitRule::fixed(3), 1);
-    let values =
-        |logits: Option<Tensor<Flex, 2>>| logits.expect("asked for").into_data().iter::<f32>().collect::<Vec<_>>();
-    let (found, expected) = (values(exited.logits), values(expected.logits));
-    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4));
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! Computation in 16 bits.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, FloatDType};
+use depthscale_checkpoint::Checkpoint;
+use depthscale_decoder::generate::{GenerateOptions, Request, generate};
+use depthscale_decoder::verify::{VerifyPath, verify};
+use depthscale_decoder::{ExitRule, ModelDirectory, RecurrentDecoder};
+use depthscale_types::{ComputeDtype, SamplingParams};
+
+use crate::{Site, fixture};
+
+/// One fixture of each kind: grouped heads, injection, a window, gated retention.
+const FIXTURES: [&str; 4] = ["ouro-gqa", "huginn-242", "yoco-swa", "yoco-gret"];
+
+/// The largest difference from a published f32 output `x` after that many steps, over `1 + max |x|`: `8 u steps^1.5`.
+///
+/// `u` is `2^-11` for f16 and `2^-8` for bf16, what one rounding may cost. Weights, products and caches are rounded, the
+/// hidden stream is not: one step costs a few units. The fixtures' weights are random, so that nothing draws a state back
+/// to where it should be, and each step adds to the errors it is fed. Their growth was measured on flex and on WGPU, which
+/// agree to two digits since it is the rounding of the weights that decides: 4.7, 9.0, 27 and 103 units after 1, 2, 4
+/// and 8 steps of the fixture that grows fastest.
+pub fn tolerance(dtype: ComputeDtype, steps: usize) -> f64 {
+    let unit = match dtype {
+        ComputeDtype::F32 => return depthscale_decoder::verify::F32_TOLERANCE,
+        ComputeDtype::F16 => 1.0 / 2048.0,
+        ComputeDtype::Bf16 => 1.0 / 256.0,
+    };
+    8.0 * unit * (steps as f64).powf(1.5)
+}
+
+/// In f16 and bf16, where the device has them, logits and states stay near the published ones of f32. A dtype that it
+/// does not have is refused with an error.
+///
+/// # Panics
+/// With what differed.
+pub fn stays_near_published<B: Backend>(site: &Site<B>) {
+    for dtype in [ComputeDtype::F16, ComputeDtype::Bf16] {
+        for name in FIXTURES {
+            let Some(decoder) = open(site, name, dtype) else { continue };
+            let expected = fixture(name).join("expected.safetensors");
+            let expected = Checkpoint::open_file(&expected).expect("outputs are there");
+            let comparisons = verify(&decoder, &expected, VerifyPath::Cached, 1.0, &mut |_| {});
+            for comparison in comparisons.expect("the fixture can be compared") {
+                // Exit values subtract what is nearly equal, and the best of two logits that are near one another may change.
+                let entry = &comparison.entry;
+                if !entry.starts_with("logits") && !entry.starts_with("state") && !entry.starts_with("self_out") {
+                    continue;
+                }
+                let steps = steps_of(entry).unwrap_or(decoder.config().depth);
+                let allowed = tolerance(dtype, steps) * (1.0 + comparison.magnitude);
+                println!("{name} {dtype} {entry} {:.2e} of {allowed:.2e}", comparison.difference);
+                assert!(comparison.difference <= allowed, "{name} in {dtype}: {comparison:?} of {allowed}");
+            }
+        }
+    }
+}
+
+/// The trained checkpoint adds two numbers in every dtype of the device: training makes it draw states to the answer, and
+/// then rounding does not decide.
+///
+/// # Panics
+/// With what was answered.
+pub fn trained_model_answers<B: Backend>(site: &Site<B>) {
+    const PROBLEMS: [(u32, u32); 8] = [(53, 93), (1, 38), (47, 24), (34, 72), (55, 20), (22, 78), (71, 80), (47, 38)];
+    for dtype in ComputeDtype::ALL {
+        let Some(decoder) = open(site, "ouro-arith", dtype) else { continue };
+        let rule = ExitRule::new(&"q-exit:0.9".parse().expect("a policy")).expect("valid");
+        let request = |(id, (a, b)): (usize, (u32, u32))| Request {
+            id: id as u64,
+            prompt: characters(&format!("\n{a}+{b}=")),
+            max_new_tokens: 4,
+            sampling: SamplingParams::default(),
+            end_tokens: characters("\n"),
+        };
+        let requests: Vec<Request> = PROBLEMS.into_iter().enumerate().map(request).collect();
+        let options = GenerateOptions::new(&rule);
+        let output = generate(&decoder, &requests, &options, &mut |_, _| ControlFlow::Continue(()));
+        for ((a, b), generation) in PROBLEMS.into_iter().zip(output.expect("generates").generations) {
+            assert_eq!(generation.ids(), characters(&(a + b).to_string()), "{a}+{b} in {dtype}");
+        }
+    }
+}
+
+/// A fixture in a dtype; `None` if the device does not have it, which must be said in an error.
+fn open<B: Backend>(site: &Site<B>, name: &str, dtype: ComputeDtype) -> Option<RecurrentDecoder<B>> {
+    let burn = match dtype {
+        ComputeDtype::F32 => FloatDType::F32,
+        ComputeDtype::F16 => FloatDType::F16,
+        ComputeDtype::Bf16 => FloatDType::BF16,
+    };
+    let supported = B::supports_dtype(&site.device, DType::from(burn));
+    let directory = ModelDirectory::open(&fixture(name)).expect("the fixture opens").with_dtype(dtype);
+    match directory.load(&site.device, &mut |_| {}) {
+        Ok(decoder) => {
+            assert!(supported && decoder.dtype() == dtype);
+            Some(decoder)
+        }
+        Err(error) => {
+            assert!(!supported, "{dtype} is there: {error}");
+            assert!(error.to_string().contains(&format!("does not compute in {dtype}")), "{error}");
+            println!("{dtype}: {error}");
+            None
+        }
+    }
+}
+
+/// The steps after which an output was recorded, from its name.
+fn steps_of(entry: &str) -> Option<usize> {
+    let (name, number) = entry.rsplit_once('_')?;
+    let number: usize = number.parse().ok()?;
+    match name {
+        "logits_step" => Some(number + 1),
+        "logits_steps" | "logits_loops" | "logits_zero_init_steps" | "self_out_loops" => Some(number),
+        _ => None,
+    }
+}
+
+/// The tokens of the trained checkpoint: the newline is 1, digits follow from 2, then `+`, `*` and `=`.
+fn characters(text: &str) -> Vec<u32> {
+    let token = |character: char| match character {
+        '\n' => 1,
+        '+' => 12,
+        '=' => 14,
+        digit => digit.to_digit(10).expect("a digit") + 2,
+    };
+    text.chars().map(token).collect()
+}
