@@ -26,7 +26,8 @@
 //! | [`sampling`] | [`SamplingParams`] |
 //! | [`trace`] | [`TokenTrace`], [`DepthTrace`], [`StepReport`] |
 //! | [`reasoning`] | [`ReasoningState`] |
-//! | [`memory`] | [`MemoryReport`] and cache arithmetic |
+//! | [`memory`] | [`MemoryReport`], [`MeasuredMemory`] and cache arithmetic |
+//! | [`work`] | [`Work`]: operations and bytes of a forward call |
 
 pub mod config;
 pub mod dtype;
@@ -38,6 +39,7 @@ pub mod reasoning;
 pub mod retention;
 pub mod sampling;
 pub mod trace;
+pub mod work;
 
 pub use config::{
     AfterStep, AttentionConfig, BlockNorms, DecoderConfig, ExitGate, Family, InitialState, Injection, MixerKind,
@@ -46,9 +48,10 @@ pub use config::{
 pub use dtype::ComputeDtype;
 pub use error::{Error, Result};
 pub use exit::{Criterion, Evidence, ExitPolicy, Metric};
-pub use memory::{CacheBytes, MemoryQuery, MemoryReport};
+pub use memory::{CacheBytes, MeasuredMemory, MemoryQuery, MemoryReport};
 pub use parameters::{ParameterRole, ParameterSpec};
 pub use reasoning::{ReasoningState, Thought};
 pub use retention::KvRetention;
 pub use sampling::SamplingParams;
 pub use trace::{BlockEvaluations, DepthTrace, ExitReason, StepReport, TokenTrace};
+pub use work::{Work, WorkQuery};

@@ -27,6 +27,28 @@ impl MemoryReport {
     }
 }
 
+/// Memory in bytes as it was measured, in the terms of a [`MemoryReport`] as far as a device tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredMemory {
+    /// What loading the parameters left in use.
+    pub weights: u64,
+    /// What a run left in use beside them: the caches of all its sequences.
+    pub caches: u64,
+    /// The most that was in use beside both during the run; `None` where nothing keeps a peak.
+    pub activations: Option<u64>,
+    /// What a device's pools have taken from the driver, padding and what they keep for later among it; `None` where there
+    /// are no pools.
+    pub reserved: Option<u64>,
+}
+
+impl MeasuredMemory {
+    /// What was in use at once, at the most where a peak was kept.
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.caches).saturating_add(self.activations.unwrap_or(0))
+    }
+}
+
 /// What memory is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,40 +119,41 @@ impl DecoderConfig {
     }
 
     /// The memory a run needs once its prompt has been read; while [`KvRetention::LastStepAfterPrefill`] reads it, there is a
-    /// slot per step as under [`KvRetention::PerStep`]. Activations are an estimate: the tensors alive at the widest point of a block or of the
-    /// readout, in 4-byte elements.
+    /// slot per step as under [`KvRetention::PerStep`].
+    ///
+    /// Activations are an estimate: the tensors alive at the widest point of a block (its attention or its feed-forward part)
+    /// or of the readout, in 4-byte elements, and the keys and values that every core layer holds of the chunk under way. A
+    /// cross-decoder is taken to read out one token of each sequence.
     pub fn predict_memory(&self, query: &MemoryQuery) -> MemoryReport {
         let cache = self.cache_bytes(query.retention, query.depth, query.context, query.cache_bytes);
-        let rows = query.chunk as u64;
         let block = |stack: &StackConfig| {
-            let row = 4 * self.d_model + (3 * stack.d_ffn).max(4 * stack.d_query());
-            let scores = (2 * stack.n_heads as u64).saturating_mul(query.context as u64);
-            rows.saturating_mul(scores.saturating_add(row as u64))
+            let rows = if stack.mixer == MixerKind::SharedKv { query.batch } else { query.chunk };
+            let keys = match (&stack.mixer, stack.mixer.window()) {
+                (MixerKind::GatedRetention { .. }, _) => rows,
+                (_, Some(window)) => query.context.min(window.saturating_add(rows)),
+                _ => query.context,
+            };
+            let attention = (2 * stack.n_heads as u64).saturating_mul(keys as u64);
+            let attention = attention.saturating_add(4 * stack.d_query() as u64);
+            let row = (3 * stack.d_ffn as u64).max(attention).saturating_add(4 * self.d_model as u64);
+            (rows as u64).saturating_mul(row)
         };
         let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];
         let widest_block = stacks.into_iter().flatten().map(block).max().unwrap_or(0);
         let batch = query.batch as u64;
         let logits = batch.saturating_mul(self.vocab_size as u64);
+        let pending = (self.core.n_layers as u64).saturating_mul(kv_bytes(&self.core, query.chunk, query.cache_bytes));
         MemoryReport {
             weights: self.parameter_count().saturating_mul(query.weight_bytes as u64),
             global_kv: cache.global.saturating_mul(batch),
             per_step_kv: cache.per_step.saturating_mul(batch),
-            activations: widest_block.max(logits).saturating_mul(4),
+            activations: widest_block.max(logits).saturating_mul(4).saturating_add(pending),
         }
     }
 
     fn largest_window(&self) -> usize {
         let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];
-        stacks.into_iter().flatten().filter_map(|stack| window(&stack.mixer)).max().unwrap_or(0)
-    }
-}
-
-/// The window of a mixer that has one: keys a query sees, itself included.
-fn window(mixer: &MixerKind) -> Option<usize> {
-    match mixer {
-        MixerKind::SlidingWindow { window } => Some(*window),
-        MixerKind::MemoryGated(attention) => Some(attention.context_window_size),
-        MixerKind::FullAttention | MixerKind::GatedRetention { .. } | MixerKind::SharedKv => None,
+        stacks.into_iter().flatten().filter_map(|stack| stack.mixer.window()).max().unwrap_or(0)
     }
 }
 
@@ -141,7 +164,7 @@ fn slot_bytes(stack: &StackConfig, context: usize, element_bytes: usize) -> u64 
         MixerKind::SharedKv => 0,
         // A window of W keys, the query's own among them, keeps W - 1 rows between tokens.
         _ => {
-            let rows = window(&stack.mixer).map_or(context, |window| context.min(window - 1));
+            let rows = stack.mixer.window().map_or(context, |window| context.min(window - 1));
             kv_bytes(stack, rows, element_bytes)
         }
     }

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
-use depthscale_types::{MixerKind, QueryKey, StackConfig};
+use depthscale_types::{QueryKey, StackConfig};
 
 use super::Mixer;
 use crate::build::Parameters;
@@ -63,11 +63,6 @@ impl<B: Backend> QueryKeyTreatment<B> {
 
 impl<B: Backend> Attention<B> {
     pub(crate) fn load(parameters: &mut Parameters<'_, B>, path: &str, stack: &StackConfig) -> Result<Self> {
-        let window = match &stack.mixer {
-            MixerKind::SlidingWindow { window } => Some(*window),
-            MixerKind::MemoryGated(attention) => Some(attention.context_window_size),
-            MixerKind::FullAttention | MixerKind::GatedRetention { .. } | MixerKind::SharedKv => None,
-        };
         Ok(Self {
             query: parameters.linear(&format!("{path}.query"))?,
             key: parameters.linear(&format!("{path}.key"))?,
@@ -76,7 +71,7 @@ impl<B: Backend> Attention<B> {
             query_treatment: QueryKeyTreatment::load(parameters, &format!("{path}.query"), stack.query_key)?,
             key_treatment: QueryKeyTreatment::load(parameters, &format!("{path}.key"), stack.query_key)?,
             heads: HeadShape::of(stack),
-            window,
+            window: stack.mixer.window(),
         })
     }
 

@@ -55,6 +55,17 @@ pub enum MixerKind {
     SharedKv,
 }
 
+impl MixerKind {
+    /// Keys a query sees, itself included, where that is limited.
+    pub fn window(&self) -> Option<usize> {
+        match self {
+            Self::SlidingWindow { window } => Some(*window),
+            Self::MemoryGated(attention) => Some(attention.context_window_size),
+            Self::FullAttention | Self::GatedRetention { .. } | Self::SharedKv => None,
+        }
+    }
+}
+
 /// The attention settings of the project's first documents, under their names there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
