@@ -74,7 +74,8 @@ impl<B: Backend> GrowingSlot<B> {
         match store {
             Some(store) if held >= end => store,
             store => {
-                let capacity = end.next_multiple_of(BLOCK).max(self.reserved);
+                // What was reserved is known to be needed; past it the store grows in blocks.
+                let capacity = if end <= self.reserved { self.reserved } else { end.next_multiple_of(BLOCK) };
                 let (device, dtype) = (like.keys.device(), like.keys.dtype());
                 let grow = |old: Option<Tensor<B, 3>>| {
                     let empty = Tensor::zeros([heads, capacity, head_dim], (&device, dtype));
@@ -124,9 +125,15 @@ mod tests {
     #[test]
     fn a_reserved_slot_is_allocated_once() {
         let mut slot = GrowingSlot::default();
-        slot.reserve(1000);
+        slot.reserve(20);
         slot.write(0, rows(0, 3));
-        assert_eq!(slot.store.as_ref().expect("written").keys.dims()[1], 1000);
+        let capacity = |slot: &GrowingSlot<B>| slot.store.as_ref().expect("written").keys.dims()[1];
+        assert_eq!(capacity(&slot), 20, "what was reserved, not a block");
+        slot.write(3, rows(3, 17));
+        assert_eq!(capacity(&slot), 20);
+        slot.write(20, rows(20, 1));
+        assert_eq!(capacity(&slot), BLOCK);
+        assert_eq!(keys(&slot, 21), (0..21).map(|i| i as f32).collect::<Vec<_>>());
     }
 
     #[test]
