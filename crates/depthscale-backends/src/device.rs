@@ -15,6 +15,17 @@ pub enum DeviceClass {
     Software,
 }
 
+impl DeviceClass {
+    /// The name used in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+            Self::Software => "software",
+        }
+    }
+}
+
 /// A device that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {

@@ -12,7 +12,8 @@
 //! | [`BackendKind::Cuda`] | `cuda` | burn-cuda: NVIDIA |
 //! | [`BackendKind::Auto`] | any | the best of those compiled in that answers |
 //!
-//! `fusion` and `autotune` are features of their own, off unless asked for; they change WGPU and CUDA only.
+//! `fusion` and `autotune` are features of their own, off unless asked for; they change WGPU and CUDA only, and burn has
+//! open reports of wrong results under them: [`BackendKind::reported_faults`].
 //!
 //! burn panics where a driver, an adapter or a number format is missing. So devices are looked for before burn opens one,
 //! and [`BackendKind::probe`] has the one found multiply two small matrices: what cannot work is an error that says what
@@ -46,9 +47,11 @@
 mod cuda_devices;
 mod device;
 mod error;
+mod heap;
 mod kind;
 mod memory;
 mod probe;
+mod reported;
 mod resident;
 mod system;
 mod task;
@@ -66,8 +69,11 @@ pub use burn_ndarray::NdArray;
 pub use burn_wgpu::{Wgpu, WgpuDevice};
 pub use device::{Device, DeviceClass};
 pub use error::BackendError;
+pub use heap::CountingAllocator;
 pub use kind::BackendKind;
-pub use memory::PoolUsage;
+pub use memory::MemoryReading;
 pub use probe::devices;
+pub use reported::ReportedFault;
 pub use resident::peak_resident_bytes;
+pub use system::{Machine, machine};
 pub use task::{BackendTask, with_backend};

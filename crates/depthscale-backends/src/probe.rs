@@ -49,6 +49,14 @@ impl Device {
         })
     }
 
+    /// The same device with what is free now.
+    ///
+    /// # Errors
+    /// If it has gone away.
+    pub fn refreshed(&self) -> Result<Self, BackendError> {
+        find(self.kind)
+    }
+
     /// The dtypes that work.
     pub fn dtypes(&self) -> Vec<ComputeDtype> {
         ComputeDtype::ALL.into_iter().filter(|&dtype| check(self, dtype).is_ok()).collect()
