@@ -154,6 +154,17 @@ pub enum DecoderError {
         /// What it needs.
         needs: &'static str,
     },
+    /// A backend whose cached decoding is wrong.
+    #[error(
+        "the backend gives other logits with a cache than without: {difference:.1e} of their size apart, where {tolerance:.0e} \
+         is allowed; text from it would be wrong"
+    )]
+    CachedDecodingDiffers {
+        /// The largest difference, over one more than the largest logit.
+        difference: f64,
+        /// What rounding may do.
+        tolerance: f64,
+    },
     /// An expected file that cannot be compared with.
     #[error("{path}: {message}", path = path.display())]
     Expected {

@@ -73,6 +73,7 @@ mod hypothesis;
 mod model;
 mod read;
 mod reasoning_loop;
+mod self_check;
 mod state;
 
 pub use block::{Block, RecurrentBlock};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use depthscale_backends::BackendError;
 use depthscale_checkpoint::CheckpointError;
 use depthscale_decoder::DecoderError;
 use depthscale_text::TextError;
@@ -13,6 +14,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The backend or its device cannot be used for this.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// The model could not be opened or run.
     #[error(transparent)]
     Decoder(#[from] DecoderError),
@@ -66,7 +70,9 @@ impl Error {
                     | DecoderError::EmptyPrompt
                     | DecoderError::PositionLimit { .. }
                     | DecoderError::CriterionNotApplicable { .. }
+                    | DecoderError::UnsupportedDtype { .. }
             ),
+            Self::Backend(_) => true,
             Self::Text(error) => matches!(error, TextError::EmptyStopString { .. }),
             Self::VocabularyMismatch { .. } => false,
             Self::Request { source, .. } => source.is_usage(),

@@ -49,8 +49,11 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `flex` (default) | the backend burn-flex |
-//! | `ndarray` | the backend burn-ndarray |
+//! | `flex` (default) | the backend burn-flex: the CPU |
+//! | `ndarray` | the backend burn-ndarray: the CPU |
+//! | `wgpu` | the backend burn-wgpu: Vulkan, Metal, DX12 |
+//! | `cuda` | the backend burn-cuda: NVIDIA |
+//! | `fusion`, `autotune` | how WGPU and CUDA run; see [`LanguageModel::check_backend`] |
 //!
 //! Below text, [`decoder::RecurrentDecoder`] takes token ids and gives logits, and [`decoder::ReasoningLoop`] refines a
 //! state of one's own with a block of one's own.

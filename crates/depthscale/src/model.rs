@@ -4,16 +4,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
+use depthscale_backends::{BackendKind, Device, ReportedFault};
 use depthscale_decoder::{ModelDirectory, RecurrentDecoder};
 use depthscale_text::{ChatMessage, ChatTemplate, EndTokens, HUGINN_END_MARKERS, OURO_END_MARKERS, TextTokenizer};
 use depthscale_types::{
     DecoderConfig, ExitPolicy, ExitReason, Family, KvRetention, MemoryQuery, MemoryReport, ReasoningState, StepReport,
 };
 
-use crate::{Completion, CompletionOptions, Error, Piece, Prompt, Result};
-
-/// Bytes of a weight or cached element: everything is computed in f32.
-const F32_BYTES: usize = 4;
+use crate::{Completion, CompletionOptions, CompletionRequest, Error, Piece, Prompt, Result};
 
 /// A looped language model: text in, text out.
 #[derive(Debug)]
@@ -173,9 +171,69 @@ impl<B: Backend> LanguageModel<B> {
             depth,
             chunk: context.min(CompletionOptions::default().chunk),
             retention,
-            weight_bytes: F32_BYTES,
-            cache_bytes: F32_BYTES,
+            weight_bytes: self.decoder.dtype().bytes(),
+            cache_bytes: self.decoder.dtype().bytes(),
         })
+    }
+
+    /// Checks the model on a backend of which wrong results are reported to burn, as in builds with fusion: a short text
+    /// must give the same logits with a cache as without. Returns those reports; none, and nothing is checked, on others.
+    ///
+    /// # Errors
+    /// If the logits differ: text would be wrong.
+    pub fn check_backend(&self, kind: BackendKind) -> Result<Vec<ReportedFault>> {
+        let faults = kind.reported_faults();
+        if !faults.is_empty() {
+            self.decoder.check_cached_decoding()?;
+        }
+        Ok(faults)
+    }
+
+    /// The memory that requests need when they run together, term by term; the weights are among the terms.
+    ///
+    /// # Errors
+    /// If a prompt cannot be expressed.
+    pub fn memory_of(&self, requests: &[CompletionRequest], options: &CompletionOptions) -> Result<MemoryReport> {
+        let policy = options.exit.as_ref().unwrap_or_else(|| self.exit());
+        let depth = policy.max_steps.unwrap_or(self.config().depth);
+        let mut together = MemoryReport::default();
+        let mut rows = 0;
+        let mut longest = 1;
+        for request in requests {
+            let prompt = self.encode(&request.prompt)?.len();
+            let new = request.max_new_tokens.unwrap_or(options.max_new_tokens);
+            let context = prompt.saturating_add(new).min(self.config().max_positions);
+            let alone = self.memory(context, depth, options.retention);
+            together.global_kv = together.global_kv.saturating_add(alone.global_kv);
+            together.per_step_kv = together.per_step_kv.saturating_add(alone.per_step_kv);
+            rows += prompt;
+            longest = longest.max(context);
+        }
+        let widest = self.config().predict_memory(&MemoryQuery {
+            context: longest,
+            batch: requests.len(),
+            depth,
+            chunk: rows.clamp(1, options.chunk),
+            retention: options.retention,
+            weight_bytes: self.decoder.dtype().bytes(),
+            cache_bytes: self.decoder.dtype().bytes(),
+        });
+        Ok(MemoryReport { weights: widest.weights, activations: widest.activations, ..together })
+    }
+
+    /// Checks that requests fit the device beside the model, which is loaded already. burn ends the process where an
+    /// allocation on a device fails: ask before.
+    ///
+    /// # Errors
+    /// If they are predicted to need more than is free, or as [`Self::memory_of`].
+    pub fn check_memory(
+        &self,
+        device: &Device,
+        requests: &[CompletionRequest],
+        options: &CompletionOptions,
+    ) -> Result<()> {
+        let beside = MemoryReport { weights: 0, ..self.memory_of(requests, options)? };
+        Ok(device.refreshed()?.check_memory(self.config(), self.decoder.dtype(), &beside)?)
     }
 }
 

@@ -4,7 +4,11 @@
 pub use depthscale_backends::Flex;
 #[cfg(feature = "ndarray")]
 pub use depthscale_backends::NdArray;
-pub use depthscale_backends::{Backend, BackendKind, BackendTask, with_backend};
+pub use depthscale_backends::{Backend, BackendKind, BackendTask, Device, with_backend};
+#[cfg(feature = "cuda")]
+pub use depthscale_backends::{Cuda, CudaDevice};
+#[cfg(feature = "wgpu")]
+pub use depthscale_backends::{Wgpu, WgpuDevice};
 pub use depthscale_decoder::{ModelDirectory, Prefill, RecurrentDecoder};
 pub use depthscale_text::ChatMessage;
 pub use depthscale_types::{

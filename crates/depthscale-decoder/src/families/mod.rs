@@ -37,6 +37,14 @@ impl Published {
     pub fn read(path: &Path) -> Result<Self> {
         translate(&mut PublishedConfig::open(path)?, &|_| false)
     }
+
+    /// The same for the text of a config.json; `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// If it is not a JSON object, or its family or a feature is not known.
+    pub fn parse(text: &str, name: &str) -> Result<Self> {
+        translate(&mut PublishedConfig::parse(text.as_bytes(), Path::new(name))?, &|_| false)
+    }
 }
 
 /// Where a parameter lies in a family's files.

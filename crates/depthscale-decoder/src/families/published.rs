@@ -61,7 +61,16 @@ impl PublishedConfig {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let error = |message| DecoderError::Config { path: path.to_path_buf(), message };
         let text = std::fs::read(path).map_err(|cause| error(format!("cannot be read: {cause}")))?;
-        match serde_json::from_slice(&text) {
+        Self::parse(&text, path)
+    }
+
+    /// Takes the text of a config.json; errors name the path.
+    ///
+    /// # Errors
+    /// If it is not a JSON object.
+    pub(crate) fn parse(text: &[u8], path: &Path) -> Result<Self> {
+        let error = |message| DecoderError::Config { path: path.to_path_buf(), message };
+        match serde_json::from_slice(text) {
             Ok(Value::Object(keys)) => Ok(Self { path: path.to_path_buf(), keys, read: BTreeSet::new() }),
             Ok(_) => Err(error("expected a JSON object".into())),
             Err(cause) => Err(error(format!("not valid JSON: {cause}"))),
