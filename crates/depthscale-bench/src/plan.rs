@@ -1,0 +1,114 @@
+//! What is to be measured.
+
+use depthscale_types::{ComputeDtype, DecoderConfig, Error, KvRetention};
+
+use crate::error::{BenchError, Result};
+use crate::record::{Case, Phase};
+use crate::timing::Timing;
+
+/// What is to be measured of a model on every backend: each combination of the lists, prefill and decode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Dtypes of matrices, products and caches.
+    pub dtypes: Vec<ComputeDtype>,
+    /// Which keys and values are kept.
+    pub retentions: Vec<KvRetention>,
+    /// Steps of every token.
+    pub depths: Vec<usize>,
+    /// Tokens of a prompt, after which decoding goes on.
+    pub contexts: Vec<usize>,
+    /// Sequences at once.
+    pub batches: Vec<usize>,
+    /// Prefill, decode or both.
+    pub phases: Vec<Phase>,
+    /// Most token rows computed together.
+    pub chunk: usize,
+    /// How samples are taken.
+    pub timing: Timing,
+}
+
+impl Plan {
+    /// A few minutes of a small model: its own depth and half of it, one context, one sequence.
+    pub fn quick(config: &DecoderConfig) -> Self {
+        Self {
+            dtypes: vec![ComputeDtype::F32],
+            retentions: vec![KvRetention::PerStep],
+            depths: vec![config.depth],
+            contexts: vec![128],
+            batches: vec![1],
+            phases: vec![Phase::Prefill, Phase::Decode],
+            chunk: 512,
+            timing: Timing::default(),
+        }
+    }
+
+    /// Every combination but the dtype: prefill beside the decode that follows it.
+    pub fn cases(&self, dtype: ComputeDtype) -> Vec<[Case; 2]> {
+        let mut cases = Vec::new();
+        for &retention in &self.retentions {
+            for &batch in &self.batches {
+                for &context in &self.contexts {
+                    for &depth in &self.depths {
+                        let case = |phase| Case { phase, dtype, retention, depth, context, batch };
+                        cases.push([case(Phase::Prefill), case(Phase::Decode)]);
+                    }
+                }
+            }
+        }
+        cases
+    }
+
+    /// Checks the lists against a model.
+    ///
+    /// # Errors
+    /// If a list is empty, a value is zero or more than the model has positions for, or a retention policy does not go with
+    /// the model.
+    pub fn validate(&self, config: &DecoderConfig) -> Result<()> {
+        let lists = [
+            ("dtypes", self.dtypes.len()),
+            ("retentions", self.retentions.len()),
+            ("depths", self.depths.len()),
+            ("contexts", self.contexts.len()),
+            ("batches", self.batches.len()),
+            ("phases", self.phases.len()),
+        ];
+        for (setting, length) in lists {
+            if length == 0 {
+                let expected = "needs at least one value".into();
+                return Err(BenchError::Setting { setting, found: "empty".into(), expected });
+            }
+        }
+        let limits = [
+            ("depths", &self.depths, Self::MOST_DEPTH),
+            ("contexts", &self.contexts, config.max_positions.saturating_sub(Self::decoded(0))),
+            ("batches", &self.batches, Self::MOST_BATCH),
+        ];
+        for (setting, values, limit) in limits {
+            if let Some(&value) = values.iter().find(|&&value| value == 0 || value > limit) {
+                let expected = format!("must be from 1 to {limit} for this model");
+                return Err(BenchError::Setting { setting, found: value.to_string(), expected });
+            }
+        }
+        if self.chunk == 0 || self.timing.samples == 0 {
+            let setting = if self.chunk == 0 { "chunk" } else { "samples" };
+            return Err(BenchError::Setting { setting, found: "0".into(), expected: "must be at least 1".into() });
+        }
+        for retention in &self.retentions {
+            retention.validate(config).map_err(|error: Error| BenchError::Setting {
+                setting: "retentions",
+                found: retention.to_string(),
+                expected: error.to_string(),
+            })?;
+        }
+        Ok(())
+    }
+
+    const MOST_DEPTH: usize = 4096;
+    const MOST_BATCH: usize = 4096;
+
+    /// Tokens decoded after a context before a sequence begins anew, so that samples stay near the context they are named
+    /// after.
+    pub(crate) fn decoded(context: usize) -> usize {
+        (context / 8).max(16)
+    }
+}

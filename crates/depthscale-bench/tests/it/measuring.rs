@@ -1,0 +1,111 @@
+//! Measuring the small checkpoint of the repository on the processor.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use depthscale_backends::BackendKind;
+use depthscale_bench::{BenchError, Benchmark, Build, Event, Phase, Plan, Record, Subject, Timing};
+use depthscale_types::{ComputeDtype, KvRetention};
+
+fn subject() -> Subject {
+    Subject::Directory(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ouro-arith"))
+}
+
+fn plan() -> Plan {
+    let config = subject().config().expect("the fixture opens");
+    let timing = Timing { warm_up: Duration::ZERO, samples: 2, budget: Duration::ZERO };
+    Plan { contexts: vec![16], timing, ..Plan::quick(&config) }
+}
+
+fn run(plan: Plan) -> (Vec<Record>, Vec<String>) {
+    let (mut records, mut skipped) = (Vec::new(), Vec::new());
+    let benchmark = Benchmark::new(subject(), plan, Build::this(&["flex"])).expect("the plan goes with the model");
+    let device = BackendKind::Flex.probe().expect("the processor is there");
+    let outcome = benchmark.run(&[device], &mut |event| {
+        match event {
+            Event::Measured(record) => records.push(record.clone()),
+            Event::Skipped(_, _, _, why) => skipped.push(why),
+            _ => {}
+        }
+        Ok(())
+    });
+    outcome.expect("it runs");
+    (records, skipped)
+}
+
+#[test]
+fn every_combination_is_measured_once() {
+    let plan = Plan {
+        depths: vec![1, 4],
+        batches: vec![1, 3],
+        retentions: vec![KvRetention::PerStep, KvRetention::Shared],
+        ..plan()
+    };
+    let (records, skipped) = run(plan);
+    assert!(skipped.is_empty(), "{skipped:?}");
+    assert_eq!(records.len(), 2 * 2 * 2 * 2);
+    let mut keys: Vec<String> = records.iter().map(|record| format!("{:?}", record.key())).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), records.len());
+    for record in &records {
+        let case = record.case;
+        let tokens = if case.phase == Phase::Prefill { 16 * case.batch } else { case.batch };
+        assert_eq!(record.work.tokens, tokens as u64);
+        // Two layers in the loop, every step of every token.
+        assert_eq!(record.work.evaluations.total(), (2 * case.depth * tokens) as u64, "{case:?}");
+        assert_eq!(record.seconds.len(), 2);
+        assert_eq!((record.model.name.as_str(), record.model.random), ("ouro-arith", false));
+    }
+}
+
+#[test]
+fn deeper_costs_more() {
+    let timing = Timing { warm_up: Duration::from_millis(50), samples: 20, budget: Duration::from_secs(5) };
+    let (records, _) = run(Plan { depths: vec![1, 16], phases: vec![Phase::Decode], timing, ..plan() });
+    let [once, sixteen] = records.as_slice() else { panic!("two cases") };
+    let ratio = sixteen.time().median / once.time().median;
+    // Sixteen times the blocks beside embedding, head and what every call costs.
+    assert!((4.0..24.0).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn plans_that_do_not_go_with_the_model_are_refused() {
+    let refused = |plan| Benchmark::new(subject(), plan, Build::this(&[])).expect_err("refused").to_string();
+    assert!(refused(Plan { depths: Vec::new(), ..plan() }).contains("depths is empty"));
+    assert!(refused(Plan { depths: vec![1, 0], ..plan() }).contains("depths is 0: must be from 1"));
+    // 64 positions, of which 16 are decoded.
+    assert!(refused(Plan { contexts: vec![49], ..plan() }).contains("contexts is 49: must be from 1 to 48"));
+    assert!(refused(Plan { batches: vec![0], ..plan() }).contains("batches is 0"));
+    assert!(refused(Plan { chunk: 0, ..plan() }).contains("chunk is 0"));
+}
+
+#[test]
+fn what_does_not_work_on_a_device_is_skipped_and_told() {
+    let (records, skipped) = run(Plan { batches: vec![1, 4096], depths: vec![1024], contexts: vec![48], ..plan() });
+    // 4096 sequences at 1024 steps need some 400 GB.
+    assert_eq!(records.len(), 2);
+    assert_eq!(skipped.len(), 2);
+    assert!(skipped[0].contains("predicted to need"), "{skipped:?}");
+}
+
+#[test]
+fn whoever_is_told_may_stop_it() {
+    let benchmark = Benchmark::new(subject(), plan(), Build::this(&[])).expect("the plan goes with the model");
+    let device = BackendKind::Flex.probe().expect("the processor is there");
+    let stop = benchmark.run(&[device], &mut |event| match event {
+        Event::Measuring(..) => Err(BenchError::Stopped),
+        _ => Ok(()),
+    });
+    assert!(matches!(stop, Err(BenchError::Stopped)));
+}
+
+#[test]
+fn a_dtype_is_measured_in_its_own_right() {
+    let (records, _) = run(Plan { dtypes: vec![ComputeDtype::F32, ComputeDtype::F16], ..plan() });
+    let weights = |dtype| {
+        let record = records.iter().find(|record| record.case.dtype == dtype).expect("measured");
+        record.memory.predicted.weights
+    };
+    assert_eq!(weights(ComputeDtype::F32), 2 * weights(ComputeDtype::F16));
+}
