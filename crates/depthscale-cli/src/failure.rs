@@ -4,9 +4,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use depthscale::backends::BackendError;
+use depthscale::backends::{BackendError, ReportedFault};
+use depthscale_bench::BenchError;
 
 use crate::display::Paint;
+use crate::progress::Verbosity;
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -29,6 +31,23 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Somebody asked to stop.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl Interrupted {
+    /// What shells give for a program that an interrupt ended.
+    pub(crate) const CODE: u8 = 130;
+}
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped before the end")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// Says on stderr what went wrong. A reader of stdout who has gone away is no failure.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
@@ -41,15 +60,35 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit_code(error))
 }
 
+/// Says on stderr what is reported of a backend that has passed its check nevertheless.
+pub(crate) fn warn_of_reports(faults: &[ReportedFault], verbosity: Verbosity) {
+    if verbosity.is_quiet() {
+        return;
+    }
+    let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
+    let label = Paint::stderr().style(yellow, "warning:");
+    for ReportedFault { issue, what } in faults {
+        // Where stderr is closed there is nobody to tell.
+        let _ = writeln!(
+            io::stderr(),
+            "{label} burn issue {issue}: {what}. This model passed a check here; a build without these features is safer."
+        );
+    }
+}
+
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Interrupted>() {
+        return Interrupted::CODE;
+    }
     let usage = error.is::<Usage>()
         || error.is::<BackendError>()
         || error.is::<depthscale::types::Error>()
-        || error.downcast_ref::<depthscale::Error>().is_some_and(depthscale::Error::is_usage);
+        || error.downcast_ref::<depthscale::Error>().is_some_and(depthscale::Error::is_usage)
+        || error.downcast_ref::<BenchError>().is_some_and(BenchError::is_usage);
     if usage { USAGE } else { FAILURE }
 }
 

@@ -9,8 +9,13 @@ mod progress;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use depthscale::backends::CountingAllocator;
 
-use commands::{completions, generate, inspect, reason, verify};
+use commands::{backends, bench, completions, generate, inspect, reason, verify};
+
+/// Counts what the CPU backends hold, for `bench`.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const EXAMPLE: &str = "\
 Example, a small model that has learned to add:
@@ -34,6 +39,10 @@ enum Command {
     Verify(verify::Arguments),
     /// Show what a model would say next after each step.
     Reason(reason::Arguments),
+    /// List what this build can compute on, what was found here, and how to add the rest.
+    Backends(backends::Arguments),
+    /// Measure speed and memory across backends, depths and contexts, and report them.
+    Bench(Box<bench::Arguments>),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
 }
@@ -44,6 +53,8 @@ fn main() -> ExitCode {
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Reason(arguments)) => reason::run(&arguments),
+        Some(Command::Backends(arguments)) => backends::run(&arguments),
+        Some(Command::Bench(arguments)) => bench::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments, &mut Cli::command()),
         None => Cli::command().print_help().map_err(Into::into),
     };

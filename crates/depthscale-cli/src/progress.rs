@@ -1,5 +1,6 @@
 //! Progress on stderr: hidden where stderr is no terminal or nobody wants it.
 
+use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -56,6 +57,12 @@ impl Shown {
 
     pub(crate) fn message(&self, message: impl Into<String>) {
         self.0.set_message(message.into());
+    }
+
+    /// A line on stderr that stays, above the progress.
+    pub(crate) fn say(&self, line: &str) {
+        // Where stderr is closed there is nobody to tell.
+        self.0.suspend(|| drop(writeln!(std::io::stderr(), "{line}")));
     }
 
     pub(crate) fn clear(&self) {

@@ -8,6 +8,6 @@ mod sampling;
 
 pub(crate) use cache::CacheArguments;
 pub(crate) use exit::ExitArguments;
-pub(crate) use model::{BackendArguments, ModelArguments, open};
+pub(crate) use model::{BackendArguments, ModelArguments, run_on};
 pub(crate) use prompt::{read_prompt, read_text};
 pub(crate) use sampling::SamplingArguments;

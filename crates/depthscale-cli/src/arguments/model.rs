@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use depthscale::backends::{BackendKind, BackendTask, with_backend};
+use depthscale::backends::{BackendKind, BackendTask, Device, with_backend};
 use depthscale::decoder::ModelDirectory;
+use depthscale::types::{ComputeDtype, MemoryReport};
 
 use crate::progress::Verbosity;
 
@@ -20,9 +21,14 @@ pub(crate) struct ModelArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct BackendArguments {
-    /// What computes: flex or ndarray
-    #[arg(long, value_name = "BACKEND", default_value_t)]
+    /// What computes: flex, ndarray, wgpu, wgpu:1, cuda:0, or auto, the best of those compiled in that answers; see
+    /// `depthscale backends`
+    #[arg(long, value_name = "BACKEND", env = "DEPTHSCALE_BACKEND", default_value_t)]
     backend: BackendKind,
+
+    /// What weights, products and caches are computed in: f32, f16 or bf16
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: ComputeDtype,
 
     /// Show no progress and no summary
     #[arg(long, short)]
@@ -32,7 +38,7 @@ pub(crate) struct BackendArguments {
 impl ModelArguments {
     /// Opens the directory; weights are not loaded yet.
     pub(crate) fn open(&self) -> anyhow::Result<ModelDirectory> {
-        open(&self.model)
+        self.backend.open(&self.model)
     }
 }
 
@@ -41,16 +47,26 @@ impl BackendArguments {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
     }
 
-    /// Runs a task on the backend asked for.
-    pub(crate) fn run<T, E: Into<anyhow::Error>>(
-        &self,
-        task: impl BackendTask<Output = Result<T, E>>,
-    ) -> anyhow::Result<T> {
-        with_backend(self.backend, task)?.map_err(Into::into)
+    /// Opens a model directory, to be computed in the dtype asked for; weights are not loaded yet.
+    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<ModelDirectory> {
+        Ok(ModelDirectory::open(path)?.with_dtype(self.dtype))
+    }
+
+    /// The device asked for, which computes in the dtype asked for and has room for the model's weights.
+    pub(crate) fn device(&self, directory: &ModelDirectory) -> anyhow::Result<Device> {
+        let device = self.backend.probe()?;
+        device.check_dtype(self.dtype)?;
+        let config = directory.config();
+        let weights = config.parameter_count().saturating_mul(self.dtype.bytes() as u64);
+        device.check_memory(config, self.dtype, &MemoryReport { weights, ..MemoryReport::default() })?;
+        Ok(device)
     }
 }
 
-/// Opens a model directory; weights are not loaded yet.
-pub(crate) fn open(path: &Path) -> anyhow::Result<ModelDirectory> {
-    Ok(ModelDirectory::open(path)?)
+/// Runs a task on a device.
+pub(crate) fn run_on<T, E: Into<anyhow::Error>>(
+    device: &Device,
+    task: impl BackendTask<Output = Result<T, E>>,
+) -> anyhow::Result<T> {
+    with_backend(device.kind, task)?.map_err(Into::into)
 }

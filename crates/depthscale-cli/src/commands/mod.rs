@@ -1,5 +1,7 @@
 //! The commands, one a file.
 
+pub(crate) mod backends;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod generate;
 pub(crate) mod inspect;

@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
+use depthscale::backends::Device;
 use depthscale::decoder::{ModelDirectory, Reasoned};
 use depthscale::prelude::*;
 
-use crate::arguments::{ExitArguments, ModelArguments, read_prompt};
+use crate::arguments::{ExitArguments, ModelArguments, read_prompt, run_on};
 use crate::display::{Align, Cell, Paint, Table, depth_style, significant};
+use crate::failure::warn_of_reports;
 use crate::progress::{Verbosity, loading, spinner};
 
 #[derive(Debug, Args)]
@@ -42,13 +44,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     arguments.kv.validate(directory.config())?;
     let backend = &arguments.model.backend;
     let max_depth = policy.max_steps.unwrap_or(directory.config().depth);
-    let thought = backend.run(Think {
+    let device = backend.device(&directory)?;
+    let task = Think {
         directory: &directory,
+        device: &device,
         prompt,
         policy,
         retention: arguments.kv,
         verbosity: backend.verbosity(),
-    })?;
+    };
+    let thought = run_on(&device, task)?;
     print(&thought, max_depth)?;
     Ok(())
 }
@@ -56,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Loads a model and thinks a prompt over.
 struct Think<'a> {
     directory: &'a ModelDirectory,
+    device: &'a Device,
     prompt: String,
     policy: ExitPolicy,
     retention: KvRetention,
@@ -75,8 +81,17 @@ impl BackendTask for Think<'_> {
         let bar = loading(self.directory.config().parameter_count(), self.verbosity);
         let model = LanguageModel::<B>::load(self.directory, &device, &mut |loaded| bar.position(loaded))?;
         drop(bar);
+        warn_of_reports(&model.check_backend(self.device.kind)?, self.verbosity);
         let _thinking = spinner("thinking", self.verbosity);
-        let ids = model.encode(&self.prompt.into())?;
+        let request: CompletionRequest = self.prompt.into();
+        let options = CompletionOptions {
+            max_new_tokens: 0,
+            exit: Some(self.policy.clone()),
+            retention: self.retention,
+            ..CompletionOptions::default()
+        };
+        model.check_memory(self.device, std::slice::from_ref(&request), &options)?;
+        let ids = model.encode(&request.prompt)?;
         let reasoned = model.decoder().reason(&ids, &self.policy, self.retention)?;
         let words = reasoned.hypotheses.iter().map(|hypothesis| model.tokenizer().token_text(hypothesis.token));
         Ok(Thought { words: words.collect(), reasoned })

@@ -12,7 +12,7 @@ use depthscale::decoder::verify::{Comparison, F32_TOLERANCE, VerifyPath, verify}
 use depthscale::prelude::*;
 use serde_json::json;
 
-use crate::arguments::{BackendArguments, open};
+use crate::arguments::{BackendArguments, run_on};
 use crate::display::{Align, Cell, Paint, Table, significant};
 use crate::failure::Usage;
 use crate::progress::{Verbosity, loading, spinner};
@@ -51,14 +51,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !(arguments.tolerance.is_finite() && arguments.tolerance >= 0.0) {
         return Err(Usage::new(format!("tolerance is {}: must be finite and not negative", arguments.tolerance)).into());
     }
-    let directory = open(&arguments.model)?;
-    let comparisons = arguments.backend.run(Verify {
+    let directory = arguments.backend.open(&arguments.model)?;
+    let device = arguments.backend.device(&directory)?;
+    let task = Verify {
         expected: open_expected(arguments)?,
         directory: &directory,
         paths: arguments.paths(),
         tolerance: arguments.tolerance,
         verbosity: arguments.backend.verbosity(),
-    })?;
+    };
+    let comparisons = run_on(&device, task)?;
     if arguments.json {
         print_json(&comparisons)?
     } else {

@@ -3,6 +3,7 @@
 mod bad_arguments;
 mod bad_models;
 mod batch;
+mod bench;
 mod broken;
 mod commands;
 mod generate;
@@ -28,7 +29,11 @@ struct Run {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_depthscale"));
-    command.args(arguments).env_remove("CLICOLOR_FORCE").stdin(Stdio::null());
+    command.args(arguments).env_remove("CLICOLOR_FORCE").env_remove("DEPTHSCALE_BACKEND").stdin(Stdio::null());
+    // Without it Mesa's drivers complain on stderr of every program that looks for a GPU.
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

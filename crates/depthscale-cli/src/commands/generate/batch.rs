@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::report::CompletionReport;
 use super::task::Complete;
 use super::{Arguments, summary};
-use crate::arguments::read_text;
+use crate::arguments::{read_text, run_on};
 use crate::failure::Usage;
 
 /// One line of a batch file. What it leaves out is as on the command line.
@@ -39,8 +39,10 @@ pub(super) fn run(arguments: &Arguments, options: CompletionOptions, file: &Path
     let options = CompletionOptions { exit: Some(arguments.exit_policy(&directory)?), ..options };
     let verbosity = arguments.model.backend.verbosity();
     let mut n_tokens = 0u64;
-    let completions = arguments.model.backend.run(Complete {
+    let device = arguments.model.backend.device(&directory)?;
+    let task = Complete {
         directory: &directory,
+        device: &device,
         requests: &requests,
         options: &options,
         verbosity,
@@ -49,8 +51,8 @@ pub(super) fn run(arguments: &Arguments, options: CompletionOptions, file: &Path
             progress.message(format!("{n_tokens} tokens for {} prompts", requests.len()));
             ControlFlow::Continue(())
         },
-    });
-    let completions = completions.map_err(|error| match error.downcast::<depthscale::Error>() {
+    };
+    let completions = run_on(&device, task).map_err(|error| match error.downcast::<depthscale::Error>() {
         Ok(depthscale::Error::Request { index, source }) => at_line(file, lines[index].0, &source),
         Ok(other) => other.into(),
         Err(other) => other,

@@ -8,7 +8,7 @@ use depthscale::prelude::*;
 use super::report::CompletionReport;
 use super::task::Complete;
 use super::{Arguments, summary, trace};
-use crate::arguments::read_prompt;
+use crate::arguments::{read_prompt, run_on};
 use crate::display::{Paint, depth_style};
 
 pub(super) fn run(arguments: &Arguments, options: CompletionOptions) -> anyhow::Result<()> {
@@ -19,8 +19,10 @@ pub(super) fn run(arguments: &Arguments, options: CompletionOptions) -> anyhow::
     let options = CompletionOptions { exit: Some(policy.clone()), ..options };
     let paint = if arguments.trace { Paint::stdout() } else { Paint::PLAIN };
     let mut streamed = Streamed { output: io::stdout(), failure: None, ends_in_newline: false };
-    let completions = arguments.model.backend.run(Complete {
+    let device = arguments.model.backend.device(&directory)?;
+    let task = Complete {
         directory: &directory,
+        device: &device,
         requests: &[arguments.prompt_of(prompt).into()],
         options: &options,
         verbosity: arguments.model.backend.verbosity(),
@@ -38,8 +40,8 @@ pub(super) fn run(arguments: &Arguments, options: CompletionOptions) -> anyhow::
             };
             streamed.push(&text)
         },
-    });
-    let completion = only(completions)?;
+    };
+    let completion = only(run_on(&device, task))?;
     if arguments.json {
         let report = CompletionReport::of(&completion).with_cost(&completion.cost);
         writeln!(io::stdout(), "{}", serde_json::to_string(&report)?)?;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use depthscale::prelude::*;
 
+use crate::failure::warn_of_reports;
 use crate::progress::{Shown, Verbosity, loading, spinner};
 
 /// Sees every piece as it comes, and the sign of life that is shown meanwhile.
@@ -12,6 +13,7 @@ pub(super) type OnPiece<'a> = dyn FnMut(&Piece<'_>, &Shown) -> ControlFlow<()> +
 /// Loads a model and continues prompts.
 pub(super) struct Complete<'a, 'p> {
     pub(super) directory: &'a ModelDirectory,
+    pub(super) device: &'a depthscale::backends::Device,
     pub(super) requests: &'a [CompletionRequest],
     pub(super) options: &'a CompletionOptions,
     pub(super) verbosity: Verbosity,
@@ -25,7 +27,10 @@ impl BackendTask for Complete<'_, '_> {
         let bar = loading(self.directory.config().parameter_count(), self.verbosity);
         let model = LanguageModel::<B>::load(self.directory, &device, &mut |loaded| bar.position(loaded));
         drop(bar);
+        let model = model?;
+        warn_of_reports(&model.check_backend(self.device.kind)?, self.verbosity);
+        model.check_memory(self.device, self.requests, self.options)?;
         let progress = spinner("reading", self.verbosity);
-        model?.complete_all(self.requests, self.options, |piece| (self.on_piece)(piece, &progress))
+        model.complete_all(self.requests, self.options, |piece| (self.on_piece)(piece, &progress))
     }
 }

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use clap::Args;
-use depthscale::decoder::Published;
-use depthscale::types::{DecoderConfig, ExitPolicy, MemoryQuery};
+use depthscale::decoder::{ModelDirectory, Published};
+use depthscale::types::{ComputeDtype, DecoderConfig, ExitPolicy, MemoryQuery};
 use serde_json::json;
 
-use crate::arguments::open;
 use crate::display::{Align, Cell, Paint, Table, bytes, grouped};
 use crate::failure::Usage;
 use memory::{Retained, memory_under_each_policy};
@@ -35,6 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
 
+    /// What weights and caches are kept in: f32, f16 or bf16
+    #[arg(long, value_name = "DTYPE", default_value_t)]
+    dtype: ComputeDtype,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -43,15 +46,18 @@ pub(crate) struct Arguments {
 /// The context memory is shown for where none is given.
 const USUAL_CONTEXT: usize = 4096;
 
-/// Token rows computed at once and bytes an element, as `generate` runs.
+/// Token rows computed at once, as `generate` runs.
 const CHUNK: usize = 512;
-const F32_BYTES: usize = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let model = Model::read(&arguments.model)?;
     let query = arguments.query(&model.config)?;
     let retained = memory_under_each_policy(&model.config, &query);
-    if arguments.json { print_json(&model, &query, &retained) } else { print(&model, &query, &retained) }
+    if arguments.json {
+        print_json(&model, &query, &retained)
+    } else {
+        print(&model, &query, arguments.dtype, &retained)
+    }
 }
 
 /// What is known of a model without its weights.
@@ -70,7 +76,7 @@ impl Model {
             let Published { config, exit } = Published::read(path)?;
             return Ok(Self { path: path.to_path_buf(), config, exit, stored: None });
         }
-        let directory = open(path)?;
+        let directory = ModelDirectory::open(path)?;
         Ok(Self {
             path: directory.path().to_path_buf(),
             config: directory.config().clone(),
@@ -88,8 +94,8 @@ impl Arguments {
             batch: self.batch,
             chunk: CHUNK,
             retention: Default::default(),
-            weight_bytes: F32_BYTES,
-            cache_bytes: F32_BYTES,
+            weight_bytes: self.dtype.bytes(),
+            cache_bytes: self.dtype.bytes(),
         };
         let limits = [
             ("context", query.context, config.max_positions),
@@ -105,7 +111,7 @@ impl Arguments {
     }
 }
 
-fn print(model: &Model, query: &MemoryQuery, retained: &[Retained]) -> anyhow::Result<()> {
+fn print(model: &Model, query: &MemoryQuery, dtype: ComputeDtype, retained: &[Retained]) -> anyhow::Result<()> {
     let config = &model.config;
     let paint = Paint::stdout();
     let mut stdout = io::stdout().lock();
@@ -125,7 +131,7 @@ fn print(model: &Model, query: &MemoryQuery, retained: &[Retained]) -> anyhow::R
 
     let sequences = if query.batch == 1 { "one sequence".into() } else { format!("{} sequences", query.batch) };
     let tokens = grouped(query.context as u64);
-    let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in f32", query.depth);
+    let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in {dtype}", query.depth);
     writeln!(stdout, "\n{}", heading(&title))?;
     let numbers = std::iter::repeat_n(Align::Right, 6);
     let mut table = Table::new([Align::Left].into_iter().chain(numbers));
