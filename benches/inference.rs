@@ -4,8 +4,8 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::backend::Backend;
 use burn_flex::Flex;
+use depthscale_bench::Preset;
 use depthscale_decoder::{
     ExitRule, Feed, LogitRows, Phase, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
 };
@@ -18,7 +18,7 @@ fn main() {
 
 fn model() -> &'static RecurrentDecoder<Flex> {
     static MODEL: OnceLock<RecurrentDecoder<Flex>> = OnceLock::new();
-    MODEL.get_or_init(|| depthscale_benches::random(depthscale_benches::ouro_160m(), &Default::default()))
+    MODEL.get_or_init(|| depthscale_benches::random(Preset::Small160m.config(), &Default::default()))
 }
 
 fn tokens(n: usize) -> Vec<u32> {
@@ -35,7 +35,7 @@ fn feed(cache: &mut SequenceCache<Flex>, tokens: &[u32], phase: Phase) {
     let rule = ExitRule::fixed(4);
     let mut feeds = [Feed { cache, tokens, phase, logits: LogitRows::Last, initial_state: None }];
     let output = model().run(&mut feeds, &mut RunOptions::new(&rule)).unwrap_or_else(|error| panic!("{error}"));
-    Flex::sync(&model().device()).unwrap_or_else(|error| panic!("{error}"));
+    depthscale_benches::sync::<Flex>(&model().device());
     divan::black_box(output.feeds[0].logits.clone().map(|logits| logits.into_data()));
 }
 

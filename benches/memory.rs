@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::process::Command;
 
 use burn_flex::Flex;
+use depthscale_bench::Preset;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
 use depthscale_decoder::{ExitRule, Prefill};
 use depthscale_types::{KvRetention, MemoryQuery, SamplingParams};
@@ -28,7 +29,7 @@ fn main() {
 fn measure(retention: &str, depth: &str) {
     let retention: KvRetention = retention.parse().unwrap_or_else(|error| panic!("{error}"));
     let depth = depth.parse().unwrap_or_else(|error| panic!("{error}"));
-    let decoder = depthscale_benches::random::<Flex>(depthscale_benches::ouro_21m(), &Default::default());
+    let decoder = depthscale_benches::random::<Flex>(Preset::Small20m.config(), &Default::default());
     let rule = ExitRule::fixed(depth);
     let request = Request {
         id: 0,
@@ -51,7 +52,7 @@ fn measure(retention: &str, depth: &str) {
 }
 
 fn report() {
-    let config = depthscale_benches::ouro_21m();
+    let config = Preset::Small20m.config();
     println!("{} parameters, {PROMPT} + {GENERATED} tokens, f32, flex", config.parameter_count());
     println!("{:<10} {:>6} {:>14} {:>14} {:>10}", "retention", "depth", "peak MiB", "predicted MiB", "to depth 1");
     for retention in [KvRetention::Shared, KvRetention::PerStep] {
