@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use depthscale_backends::{BackendError, BackendKind, CountingAllocator, Device};
+use depthscale_backends::{BackendKind, CountingAllocator, Device};
 use depthscale_bench::{Benchmark, Build, Event, Phase, Plan, Record, Subject, Timing};
+use depthscale_conformance::device;
 use depthscale_decoder::Published;
 use depthscale_types::{DecoderConfig, KvRetention};
 
@@ -91,14 +92,7 @@ fn caches(records: &[Record], retention: KvRetention, depth: usize) -> f64 {
 #[test]
 fn prediction_and_measurement_agree() {
     for kind in BackendKind::compiled_in() {
-        let device = match kind.probe() {
-            Ok(device) => device,
-            Err(error @ BackendError::NoDevice { .. }) => {
-                println!("skipped: {error}");
-                continue;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let Some(device) = device(kind) else { continue };
         let records = measure(&device);
         assert_eq!(records.len(), 6);
         records.iter().for_each(check);

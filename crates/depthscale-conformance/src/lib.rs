@@ -28,6 +28,7 @@ mod oracle;
 use std::path::PathBuf;
 
 use burn::tensor::backend::Backend;
+use depthscale_backends::{BackendError, BackendKind, Device};
 
 /// Where cases run.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Tolerance {
     pub fn published(self) -> f64 {
         match self {
             Self::Cpu => depthscale_decoder::verify::F32_TOLERANCE,
-            Self::Gpu => 1e-3,
+            Self::Gpu => depthscale_decoder::verify::GPU_F32_TOLERANCE,
         }
     }
 
@@ -100,6 +101,25 @@ pub fn cases<B: Backend>() -> Vec<Case<B>> {
         case("an_own_block_is_refined_until_it_converges", reasoning::refines_until_converged),
         case("an_own_mixer_and_criterion_run_inside", reasoning::own_mixer_and_criterion),
     ]
+}
+
+/// The device of a backend; `None`, and a line that says so, where there is none. Where the environment's
+/// `DEPTHSCALE_REQUIRE` names the backend (`wgpu,cuda`) that is a failure, so that a machine that should have an adapter
+/// cannot pass without one.
+///
+/// # Panics
+/// If the device is required and not there, or is there and does not compute.
+pub fn device(kind: BackendKind) -> Option<Device> {
+    match kind.probe() {
+        Ok(device) => Some(device),
+        Err(error @ BackendError::NoDevice { .. }) => {
+            let required = std::env::var("DEPTHSCALE_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|name| name == kind.name()), "{error}");
+            println!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// A model of the repository's `fixtures/`, or of the folder that `DEPTHSCALE_FIXTURES` names.

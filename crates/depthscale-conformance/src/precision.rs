@@ -6,7 +6,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, FloatDType};
 use depthscale_checkpoint::Checkpoint;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
-use depthscale_decoder::verify::{VerifyPath, verify};
+use depthscale_decoder::verify::{VerifyPath, rounding_tolerance, verify};
 use depthscale_decoder::{ExitRule, ModelDirectory, RecurrentDecoder};
 use depthscale_types::{ComputeDtype, SamplingParams};
 
@@ -14,22 +14,6 @@ use crate::{Site, fixture};
 
 /// One fixture of each kind: grouped heads, injection, a window, gated retention.
 const FIXTURES: [&str; 4] = ["ouro-gqa", "huginn-242", "yoco-swa", "yoco-gret"];
-
-/// The largest difference from a published f32 output `x` after that many steps, over `1 + max |x|`: `8 u steps^1.5`.
-///
-/// `u` is `2^-11` for f16 and `2^-8` for bf16, what one rounding may cost. Weights, products and caches are rounded, the
-/// hidden stream is not: one step costs a few units. The fixtures' weights are random, so that nothing draws a state back
-/// to where it should be, and each step adds to the errors it is fed. Their growth was measured on flex and on WGPU, which
-/// agree to two digits since it is the rounding of the weights that decides: 4.7, 9.0, 27 and 103 units after 1, 2, 4
-/// and 8 steps of the fixture that grows fastest.
-pub fn tolerance(dtype: ComputeDtype, steps: usize) -> f64 {
-    let unit = match dtype {
-        ComputeDtype::F32 => return depthscale_decoder::verify::F32_TOLERANCE,
-        ComputeDtype::F16 => 1.0 / 2048.0,
-        ComputeDtype::Bf16 => 1.0 / 256.0,
-    };
-    8.0 * unit * (steps as f64).powf(1.5)
-}
 
 /// In f16 and bf16, where the device has them, logits and states stay near the published ones of f32. A dtype that it
 /// does not have is refused with an error.
@@ -50,7 +34,7 @@ pub fn stays_near_published<B: Backend>(site: &Site<B>) {
                     continue;
                 }
                 let steps = steps_of(entry).unwrap_or(decoder.config().depth);
-                let allowed = tolerance(dtype, steps) * (1.0 + comparison.magnitude);
+                let allowed = rounding_tolerance(dtype, steps) * (1.0 + comparison.magnitude);
                 println!("{name} {dtype} {entry} {:.2e} of {allowed:.2e}", comparison.difference);
                 assert!(comparison.difference <= allowed, "{name} in {dtype}: {comparison:?} of {allowed}");
             }

@@ -43,7 +43,7 @@ thead th { border-bottom: 2px solid var(--rule); }
 tbody tr:first-child td { border-top: 0; }
 .left { text-align: left; }
 .right { text-align: right; }
-td.right { white-space: nowrap; }
+td { white-space: nowrap; }
 
 .figures {
   display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: 1rem; margin: 0 0 1rem;
@@ -69,6 +69,6 @@ figcaption { margin-top: 0.5rem; color: var(--quiet); font-size: 0.875rem; overf
   .plot { min-width: 0; }
   .scroll, .drawing { overflow: visible; }
   table { font-size: 7.5pt; }
-  th, td { padding: 0.2rem 0.3rem; }
+  th, td { padding: 0.2rem 0.3rem; white-space: normal; }
 }
 "#;

@@ -185,3 +185,20 @@ fn the_environment_names_a_backend_and_the_argument_another() {
     generate("tpu", &[]).refused(2, &["\"tpu\" is not known"]);
     assert_eq!(generate("tpu", &["--backend", "flex"]).ok(), "85\n");
 }
+
+/// With a device, the same answer as on the processor; without one, what to install.
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_answers_or_says_what_to_install() {
+    let model = text_of(fixture("ouro-arith"));
+    let answer = run(&["generate", "--model", &model, "--prompt", "47+38=", "--backend", "wgpu"]);
+    match answer.code {
+        Some(0) => {
+            assert_eq!(answer.stdout, "85\n");
+            let generate = ["generate", "--model", &model, "--prompt", "47+38=", "--backend"];
+            run(&[&generate[..], &["wgpu:99"]].concat()).refused(2, &["there is no wgpu:99; found wgpu:0 ("]);
+            run(&[&generate[..], &["wgpu", "--dtype", "bf16"]].concat()).refused(2, &["does not compute in bf16"]);
+        }
+        _ => answer.refused(2, &["backend wgpu has no device here", "install"]),
+    }
+}

@@ -1,11 +1,10 @@
 //! The suite on every backend that is compiled in.
 //!
-//! A device that is not there is a printed skip. Where `DEPTHSCALE_REQUIRE` names its backend it is a failure, so that a
-//! machine that should have an adapter cannot pass without one.
+//! A device that is not there is a printed skip, or a failure where it is required: see [`device`].
 
 use burn::tensor::backend::Backend;
-use depthscale_backends::{BackendError, BackendKind, BackendTask, Device, with_backend};
-use depthscale_conformance::{Site, Tolerance, cases};
+use depthscale_backends::{BackendKind, BackendTask, with_backend};
+use depthscale_conformance::{Site, Tolerance, cases, device};
 
 /// One case on whichever backend is chosen.
 struct Run {
@@ -21,20 +20,6 @@ impl BackendTask for Run {
         let case = cases.iter().find(|case| case.name == self.case);
         let case = case.unwrap_or_else(|| panic!("there is no case {}", self.case));
         (case.run)(&Site { device, tolerance: self.tolerance });
-    }
-}
-
-/// The device of a backend; `None` where there is none and none was required.
-fn device(kind: BackendKind) -> Option<Device> {
-    match kind.probe() {
-        Ok(device) => Some(device),
-        Err(error @ BackendError::NoDevice { .. }) => {
-            let required = std::env::var("DEPTHSCALE_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name == kind.name()), "{error}");
-            println!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
     }
 }
 
