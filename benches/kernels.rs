@@ -1,5 +1,6 @@
 //! The parts of a decoder by themselves, on flex and ndarray, f32: one block, one step, attention over contexts, appending to
-//! a cache, exit criteria, sampling.
+//! a cache, exit criteria, sampling. Blocks, steps and attention run through the decoder, whose embedding and bookkeeping
+//! are in their times.
 //!
 //! `cargo bench -p depthscale-benches --bench kernels`; a name after it, such as `attention`, runs only those that hold it.
 

@@ -27,8 +27,8 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// # }
 /// ```
 ///
-/// Memory that is mapped from files, such as a checkpoint's, is not allocated and does not count. Allocating costs two
-/// atomic additions more.
+/// Memory that is mapped from files, such as a checkpoint's, is not allocated and does not count; nor does the second copy
+/// that the system may hold while it moves what grows. Allocating costs two atomic operations more.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CountingAllocator;
 

@@ -112,9 +112,9 @@ impl BackendTask for OnDevice<'_, '_> {
         let measured = Measured { benchmark, found, decoder: &decoder, ceiling, weights };
         for cases in benchmark.plan.cases(dtype) {
             for case in cases.into_iter().filter(|case| benchmark.plan.phases.contains(&case.phase)) {
-                let workload = Workload::new(&decoder, case, benchmark.plan.chunk);
-                let predicted = benchmark.config.predict_memory(&workload.memory_query());
-                let beside = MemoryReport { weights: 0, ..predicted };
+                let workload = Workload::new(&decoder, case);
+                let at_most = benchmark.config.predict_memory(&workload.peak_query());
+                let beside = MemoryReport { weights: 0, ..at_most };
                 match found.refreshed()?.check_memory(&benchmark.config, dtype, &beside) {
                     Ok(()) => {
                         on_event(Event::Measuring(found, case))?;
@@ -151,6 +151,7 @@ impl<B: Backend> Measured<'_, B> {
             model: subject.describe(config),
             case: workload.case,
             work,
+            timing: plan.timing,
             seconds: workload.seconds(&plan.timing)?,
             ceiling: self.ceiling,
             memory: CaseMemory { query, predicted: config.predict_memory(&query), measured },
@@ -170,6 +171,8 @@ impl<B: Backend> Measured<'_, B> {
             }
             Phase::Decode => {
                 workload.prefill(&mut caches, Prefill::ApproximateParallel)?;
+                // The first token may leave slots behind that only the prompt needed.
+                workload.decode(&mut caches)?;
                 sync::<B>(&device)?;
                 self.found.kind.reset_peak();
                 workload.decode(&mut caches)?

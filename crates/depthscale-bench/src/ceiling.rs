@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use depthscale_backends::{Device, DeviceClass};
+use depthscale_decoder::build::float_dtype;
 use depthscale_types::ComputeDtype;
 use rayon::prelude::*;
 
@@ -99,11 +100,6 @@ fn device_bandwidth<B: Backend>(found: &Device, device: &B::Device) -> Result<f6
 const SIDES: [usize; 6] = [256, 512, 1024, 2048, 4096, 8192];
 
 fn product<B: Backend>(found: &Device, device: &B::Device, dtype: ComputeDtype) -> Result<f64> {
-    let burn_dtype = match dtype {
-        ComputeDtype::F32 => FloatDType::F32,
-        ComputeDtype::F16 => FloatDType::F16,
-        ComputeDtype::Bf16 => FloatDType::BF16,
-    };
     let mut fastest = 0.0f64;
     for side in SIDES {
         let bytes = (side * side * dtype.bytes()) as u64;
@@ -112,7 +108,7 @@ fn product<B: Backend>(found: &Device, device: &B::Device, dtype: ComputeDtype) 
         }
         let values: Vec<f32> = (0..side * side).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect();
         let matrix = Tensor::<B, 2>::from_data(TensorData::new(values, [side, side]), (device, FloatDType::F32.into()));
-        let matrix = matrix.cast(burn_dtype);
+        let matrix = matrix.cast(float_dtype(dtype));
         let mut multiply = || {
             let product = matrix.clone().matmul(matrix.clone());
             sync::<B>(device)?;

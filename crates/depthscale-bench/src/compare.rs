@@ -1,6 +1,6 @@
 //! Results beside earlier ones.
 
-use crate::record::{Key, Record};
+use crate::record::Record;
 use crate::statistics::Spread;
 
 /// A case that both sides measured.
@@ -47,33 +47,28 @@ pub struct Compared<'r> {
     pub only_old: Vec<&'r Record>,
     /// Cases that were not measured before.
     pub only_new: Vec<&'r Record>,
-    /// What differs beside the code and makes ratios say less: machine, device or optimisation.
+    /// What differs beside DepthScale's code and makes ratios say less: machine, device, features, versions.
     pub differences: Vec<String>,
 }
 
-/// Compares results with earlier ones. Where a side measured a case more than once, its last result counts.
+/// Compares results with earlier ones. Where a side measured a case more than once, its last result counts, one under the
+/// same conditions before others.
 pub fn compare<'r>(old: &'r [Record], new: &'r [Record]) -> Compared<'r> {
     let (old, new) = (latest(old), latest(new));
     let mut compared = Compared::default();
-    for record in &new {
-        match find(&old, &record.key()) {
+    for &record in &new {
+        let same = || old.iter().rev().copied().filter(|before| before.measures_the_same(record));
+        let before = same().find(|before| before.under_the_same_conditions(record)).or_else(|| same().next());
+        match before {
             Some(before) => compared.both.push(comparison(before, record)),
             None => compared.only_new.push(record),
         }
     }
-    compared.only_old = old.iter().copied().filter(|record| find(&new, &record.key()).is_none()).collect();
+    let again = |before: &Record| new.iter().any(|record| record.measures_the_same(before));
+    compared.only_old = old.iter().copied().filter(|before| !again(before)).collect();
     for Comparison { old, new, .. } in &compared.both {
-        let pairs = [
-            (
-                "machine",
-                format!("{}, {}", old.machine.processor, old.machine.os),
-                format!("{}, {}", new.machine.processor, new.machine.os),
-            ),
-            ("threads", old.machine.threads.to_string(), new.machine.threads.to_string()),
-            ("device", old.device.name.clone(), new.device.name.clone()),
-            ("optimisation", old.build.opt_level.clone(), new.build.opt_level.clone()),
-        ];
-        for (what, before, now) in pairs {
+        for (what, value) in CONDITIONS {
+            let (before, now) = (value(old), value(new));
             let difference = format!("{what}: {before} before, {now} now");
             if before != now && !compared.differences.contains(&difference) {
                 compared.differences.push(difference);
@@ -82,6 +77,21 @@ pub fn compare<'r>(old: &'r [Record], new: &'r [Record]) -> Compared<'r> {
     }
     compared
 }
+
+/// A condition's name and its value in a record.
+type Condition = (&'static str, fn(&Record) -> String);
+
+/// What may differ beside DepthScale's code.
+const CONDITIONS: [Condition; 8] = [
+    ("machine", |record| format!("{}, {}", record.machine.processor, record.machine.os)),
+    ("threads", |record| record.machine.threads.to_string()),
+    ("device", |record| record.device.name.clone()),
+    ("features", |record| record.build.features.join("+")),
+    ("burn", |record| record.build.burn.clone()),
+    ("compiler", |record| format!("rustc {} for {}", record.build.rustc, record.build.target)),
+    ("optimisation", |record| record.build.opt_level.clone()),
+    ("timing", |record| format!("{:?}", record.timing)),
+];
 
 fn comparison<'r>(old: &'r Record, new: &'r Record) -> Comparison<'r> {
     let speed = old.time().over(new.time());
@@ -93,15 +103,13 @@ fn comparison<'r>(old: &'r Record, new: &'r Record) -> Comparison<'r> {
     Comparison { old, new, speed, verdict }
 }
 
-fn find<'r>(records: &[&'r Record], key: &Key) -> Option<&'r Record> {
-    records.iter().copied().find(|record| record.key() == *key)
-}
-
-/// The last record of each case, where the first stood.
+/// The last record of each case under the same conditions, where the first stood.
 pub fn latest(records: &[Record]) -> Vec<&Record> {
     let mut kept: Vec<&Record> = Vec::new();
     for record in records {
-        match kept.iter_mut().find(|earlier| earlier.key() == record.key()) {
+        let again =
+            |earlier: &&mut &Record| earlier.measures_the_same(record) && earlier.under_the_same_conditions(record);
+        match kept.iter_mut().find(again) {
             Some(earlier) => *earlier = record,
             None => kept.push(record),
         }

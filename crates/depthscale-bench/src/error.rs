@@ -76,7 +76,7 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    /// Whether what was asked for is at fault, rather than a file, the model or the device.
+    /// Whether what was asked for is at fault, a device that is not there among it, rather than a file or the model.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::UnknownPreset { .. } | Self::Setting { .. } | Self::Backend(_))
     }

@@ -68,12 +68,10 @@ pub use compare::{Compared, Comparison, Verdict, compare, latest};
 pub use error::{BenchError, Result};
 pub use plan::Plan;
 pub use preset::Preset;
-pub use record::{
-    Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Key, Machine, MeasuredDevice, Model, Phase, Record,
-};
+pub use record::{Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Machine, MeasuredDevice, Model, Phase, Record};
 pub use report::report;
 pub use results::{ResultsWriter, read_results};
 pub use statistics::Spread;
 pub use subject::Subject;
-pub use summary::{COLUMNS, Column, ColumnKind};
+pub use summary::{COLUMNS, Column, ColumnKind, significant};
 pub use timing::Timing;

@@ -28,7 +28,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A few minutes of a small model: its own depth and half of it, one context, one sequence.
+    /// One sequence after 128 tokens, at the model's own depth, in f32.
     pub fn quick(config: &DecoderConfig) -> Self {
         Self {
             dtypes: vec![ComputeDtype::F32],
@@ -45,11 +45,12 @@ impl Plan {
     /// Every combination but the dtype: prefill beside the decode that follows it.
     pub fn cases(&self, dtype: ComputeDtype) -> Vec<[Case; 2]> {
         let mut cases = Vec::new();
+        let chunk = self.chunk;
         for &retention in &self.retentions {
             for &batch in &self.batches {
                 for &context in &self.contexts {
                     for &depth in &self.depths {
-                        let case = |phase| Case { phase, dtype, retention, depth, context, batch };
+                        let case = |phase| Case { phase, dtype, retention, depth, context, batch, chunk };
                         cases.push([case(Phase::Prefill), case(Phase::Decode)]);
                     }
                 }
@@ -80,7 +81,7 @@ impl Plan {
         }
         let limits = [
             ("depths", &self.depths, Self::MOST_DEPTH),
-            ("contexts", &self.contexts, config.max_positions.saturating_sub(Self::decoded(0))),
+            ("contexts", &self.contexts, config.max_positions.saturating_sub(Self::LEAST_DECODED)),
             ("batches", &self.batches, Self::MOST_BATCH),
         ];
         for (setting, values, limit) in limits {
@@ -89,9 +90,11 @@ impl Plan {
                 return Err(BenchError::Setting { setting, found: value.to_string(), expected });
             }
         }
-        if self.chunk == 0 || self.timing.samples == 0 {
-            let setting = if self.chunk == 0 { "chunk" } else { "samples" };
-            return Err(BenchError::Setting { setting, found: "0".into(), expected: "must be at least 1".into() });
+        for (setting, value) in [("chunk", self.chunk), ("samples", self.timing.samples)] {
+            if value == 0 || value > Self::MOST_COUNT {
+                let expected = format!("must be from 1 to {}", Self::MOST_COUNT);
+                return Err(BenchError::Setting { setting, found: value.to_string(), expected });
+            }
         }
         for retention in &self.retentions {
             retention.validate(config).map_err(|error: Error| BenchError::Setting {
@@ -103,12 +106,15 @@ impl Plan {
         Ok(())
     }
 
+    /// One token off the clock for the first one's sake, and one for its memory.
+    const LEAST_DECODED: usize = 2;
     const MOST_DEPTH: usize = 4096;
     const MOST_BATCH: usize = 4096;
+    const MOST_COUNT: usize = 1 << 20;
 
-    /// Tokens decoded after a context before a sequence begins anew, so that samples stay near the context they are named
-    /// after.
-    pub(crate) fn decoded(context: usize) -> usize {
-        (context / 8).max(16)
+    /// Tokens decoded after a context before a sequence begins anew: few, so that samples stay near the context they are
+    /// named after, and no more than the model has positions left for.
+    pub(crate) fn decoded(context: usize, max_positions: usize) -> usize {
+        (context / 8).max(16).min(max_positions - context)
     }
 }

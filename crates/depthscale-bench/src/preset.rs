@@ -20,7 +20,7 @@ pub enum Preset {
     Ouro1_4b,
     /// Huginn-0125 (arXiv 2502.05171) as published: 3.6B parameters, width 5280, 2 + 4 + 2 layers, 32 loops.
     Huginn0125,
-    /// The dense 1.3B model of YOCO-U (arXiv 2604.01220): width 2560, 10 + 10 layers, windows of 512, 3 loops. The paper does
+    /// The dense 1.3B model of YOCO-U (arXiv 2604.01220), 1.9B with embedding and head: width 2560, 10 + 10 layers, windows of 512, 3 loops. The paper does
     /// not say its heads, feed-forward width and vocabulary; 20 heads, 4 key heads of 128, 6912 and 100,288 are assumed.
     YocoU1_3b,
 }
@@ -84,6 +84,12 @@ mod tests {
         // norm, a gate and its bias.
         let layer = 4 * 384 * 384 + 3 * 384 * 1024 + 4 * 384;
         assert_eq!(count(Preset::Small20m), 8 * layer + 2 * 8192 * 384 + 384 + 384 + 1);
+        let millions = |count: u64| (count as f64 / 1e6).round();
+        assert_eq!(millions(count(Preset::Small160m)), 160.0);
+        // Ten layers of 68.8M, ten cross layers of 66.2M, shared keys and values; 100,288 * 2560 twice.
+        let yoco_u = Preset::YocoU1_3b.config();
+        assert_eq!(millions(yoco_u.parameter_count()), 1866.0);
+        assert_eq!(millions(yoco_u.parameter_count_without_embeddings()), 1353.0);
     }
 
     #[test]

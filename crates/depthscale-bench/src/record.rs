@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::statistics::Spread;
+use crate::timing::Timing;
 
 /// The format of a line, which names the project and the format's version.
 pub const FORMAT: &str = "depthscale-bench/1";
@@ -33,6 +34,8 @@ pub struct Record {
     pub case: Case,
     /// What one sample computes.
     pub work: CaseWork,
+    /// How samples were taken.
+    pub timing: Timing,
     /// Seconds of every sample, in the order they were taken.
     pub seconds: Vec<f64>,
     /// What the device can do.
@@ -147,6 +150,8 @@ pub struct Case {
     pub context: usize,
     /// Sequences.
     pub batch: usize,
+    /// Most token rows computed together.
+    pub chunk: usize,
 }
 
 /// What one sample computes.
@@ -183,15 +188,28 @@ pub struct CaseMemory {
     pub measured: Option<MeasuredMemory>,
 }
 
-/// What makes two records comparable.
-pub type Key = (String, String, &'static str, &'static str, Phase, usize, usize, usize);
+impl CaseMemory {
+    /// The prediction of what was measured: pools keep no peak, and hold after a run all but the activations.
+    pub fn comparable(&self) -> u64 {
+        match self.measured {
+            Some(MeasuredMemory { activations: None, .. }) => {
+                self.predicted.total().saturating_sub(self.predicted.activations)
+            }
+            _ => self.predicted.total(),
+        }
+    }
+}
 
 impl Record {
-    /// Model, backend, dtype, retention, phase, depth, context and batch: two records that agree in these measure the same.
-    pub fn key(&self) -> Key {
-        let Case { phase, dtype, retention, depth, context, batch } = self.case;
-        let (model, backend) = (self.model.name.clone(), self.device.backend.clone());
-        (model, backend, dtype.name(), retention.name(), phase, depth, context, batch)
+    /// Whether another record measures the same: the same case of the same model on the same backend.
+    pub fn measures_the_same(&self, other: &Self) -> bool {
+        (self.case, &self.model, &self.device.backend) == (other.case, &other.model, &other.device.backend)
+    }
+
+    /// Whether another record was also taken under the same conditions: on the same machine and device, by a build with the
+    /// same features.
+    pub fn under_the_same_conditions(&self, other: &Self) -> bool {
+        (&self.machine, &self.device, &self.build.features) == (&other.machine, &other.device, &other.build.features)
     }
 
     /// Seconds of a sample.
@@ -253,6 +271,6 @@ impl Record {
         if counted.contains(&0) || self.work.tokens == 0 {
             return Some("depth, context, batch and tokens must be at least 1".into());
         }
-        None
+        self.model.config.validate().err().map(|error| format!("model.config.{error}"))
     }
 }

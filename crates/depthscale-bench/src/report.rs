@@ -6,7 +6,7 @@ use depthscale_report::{Align, Heading, Item, Report, Section, Table};
 
 use crate::compare::{Compared, latest};
 use crate::record::Record;
-use crate::summary::{COLUMNS, ColumnKind, percent, significant};
+use crate::summary::{COLUMNS, ColumnKind, significant};
 
 /// A report of results, and of how they compare with earlier ones. Where a case was measured more than once, its last
 /// result counts.
@@ -120,8 +120,7 @@ fn table(records: &[&Record]) -> Table {
 }
 
 fn comparison(compared: &Compared<'_>) -> Section {
-    let names = ["model", "backend", "dtype", "kv", "phase", "batch", "context", "depth"];
-    let columns = COLUMNS.iter().filter(|column| names.contains(&column.heading));
+    let columns = COLUMNS.iter().filter(|column| column.kind != ColumnKind::Figure);
     let figures = ["before, tokens/s", "now, tokens/s", "times as fast", "from", "to", "verdict"];
     let headings = columns.clone().map(|column| heading(column.heading, Align::Left));
     let headings = headings.chain(figures.iter().map(|text| heading(text, Align::Right))).collect();
@@ -159,16 +158,17 @@ fn comparison(compared: &Compared<'_>) -> Section {
 fn reading() -> Section {
     Section {
         heading: "How to read this".into(),
-        text: Some(format!(
+        text: Some(
             "A sample is one prefill of the whole context, or one decoded token of every sequence. Tokens per second count \
              all sequences; milliseconds per token are those of one.\n\nBytes and operations are the least that the model \
              needs, counted from its config: weights once for every chunk of rows and every step, keys and values written \
              and read, two operations for a multiplication and an addition. GB/s and GFLOP/s are these over the median \
-             time, so that no implementation looks busier for moving more. A share above {} means that part of it stayed in \
+             time, so that no implementation looks busier for moving more. A share above 100% means that part of it stayed in \
              caches that the large buffers of the ceiling do not fit.\n\nMemory is what was in use at the most (on devices \
-             with pools: after the run, without activations), and in brackets what was predicted.",
-            percent(1.0)
-        )),
+             with pools: after the run, without activations), and in brackets what was predicted. Reserved is what such \
+             pools have taken from the driver."
+                .into(),
+        ),
         items: Vec::new(),
     }
 }

@@ -26,7 +26,11 @@ impl ResultsWriter {
             Err(BenchError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(at(path))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(at(path))?;
+        // An editor may have left the last line without its end.
+        if std::fs::read(path).map_err(at(path))?.last().is_some_and(|&byte| byte != b'\n') {
+            file.write_all(b"\n").map_err(at(path))?;
+        }
         Ok(Self { path: path.to_path_buf(), file })
     }
 

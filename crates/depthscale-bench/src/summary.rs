@@ -27,7 +27,7 @@ pub struct Column {
 }
 
 /// The columns of a table of records, in the order in which they are read.
-pub const COLUMNS: [Column; 17] = [
+pub const COLUMNS: [Column; 18] = [
     column("model", ColumnKind::Name, |record| record.model.name.clone()),
     column("backend", ColumnKind::Name, |record| record.device.backend.clone()),
     column("dtype", ColumnKind::Name, |record| record.case.dtype.to_string()),
@@ -45,6 +45,7 @@ pub const COLUMNS: [Column; 17] = [
     column("GFLOP/s", ColumnKind::Figure, |record| significant(record.flops_per_second() / 1e9)),
     column("of product", ColumnKind::Figure, |record| percent(record.share_of_product())),
     column("MiB (predicted)", ColumnKind::Figure, memory),
+    column("reserved", ColumnKind::Figure, reserved),
 ];
 
 const fn column(heading: &'static str, kind: ColumnKind, text: fn(&Record) -> String) -> Column {
@@ -52,13 +53,21 @@ const fn column(heading: &'static str, kind: ColumnKind, text: fn(&Record) -> St
 }
 
 fn memory(record: &Record) -> String {
-    let mib = |bytes: u64| format!("{:.0}", bytes as f64 / f64::from(1 << 20));
     let measured = record.memory.measured.as_ref().map(MeasuredMemory::total);
-    format!("{} ({})", measured.map_or_else(|| "not counted".into(), mib), mib(record.memory.predicted.total()))
+    format!("{} ({})", measured.map_or_else(|| "not counted".into(), mebibytes), mebibytes(record.memory.comparable()))
+}
+
+/// What pools have taken from the driver.
+fn reserved(record: &Record) -> String {
+    record.memory.measured.and_then(|measured| measured.reserved).map(mebibytes).unwrap_or_default()
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.0}", bytes as f64 / f64::from(1 << 20))
 }
 
 /// Three significant digits, without an exponent below a billion: `0.0312`, `1.25`, `12300`.
-pub(crate) fn significant(value: f64) -> String {
+pub fn significant(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude == 0.0 {
         return "0".into();
@@ -66,12 +75,11 @@ pub(crate) fn significant(value: f64) -> String {
     if !(1e-4..1e9).contains(&magnitude) {
         return format!("{value:.2e}");
     }
-    let before = magnitude.log10().floor() as i32 + 1;
-    if before > 3 {
-        let unit = 10f64.powi(before - 3);
-        return format!("{:.0}", (value / unit).round() * unit);
-    }
-    format!("{value:.*}", (3 - before) as usize)
+    // Rounded first, so that 99.95 has as many digits as 100.
+    let unit = 10f64.powi(magnitude.log10().floor() as i32 - 2);
+    let rounded = (value / unit).round() * unit;
+    let before = rounded.abs().log10().floor() as i32 + 1;
+    format!("{rounded:.*}", (3 - before).max(0) as usize)
 }
 
 pub(crate) fn percent(share: f64) -> String {
@@ -86,7 +94,7 @@ mod tests {
     #[test]
     fn numbers_have_three_digits() {
         let written = [0.0, 0.031_24, 1.254, 99.95, 123.4, 12_345.0, 2.5e9].map(significant);
-        assert_eq!(written, ["0", "0.0312", "1.25", "100.0", "123", "12300", "2.50e9"]);
+        assert_eq!(written, ["0", "0.0312", "1.25", "100", "123", "12300", "2.50e9"]);
         assert_eq!([0.005, 0.0994, 0.0996, 1.234].map(percent), ["0.5%", "9.9%", "10%", "123%"]);
     }
 }

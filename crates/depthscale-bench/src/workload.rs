@@ -1,5 +1,7 @@
 //! Prefill and decode of a decoder, each as a piece of work that can be repeated.
 
+use std::cell::OnceCell;
+
 use burn::tensor::backend::Backend;
 use depthscale_decoder::{
     ExitRule, Feed, LogitRows, Phase as Fed, Prefill, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
@@ -18,36 +20,51 @@ type Caches<B> = Vec<SequenceCache<B>>;
 pub(crate) struct Workload<'d, B: Backend> {
     pub(crate) decoder: &'d RecurrentDecoder<B>,
     pub(crate) case: Case,
-    pub(crate) chunk: usize,
     rule: ExitRule<B>,
-    prompts: Vec<Vec<u32>>,
+    /// Made when first read: until then nothing of the case's size is allocated.
+    prompts: OnceCell<Vec<Vec<u32>>>,
 }
 
 impl<'d, B: Backend> Workload<'d, B> {
-    pub(crate) fn new(decoder: &'d RecurrentDecoder<B>, case: Case, chunk: usize) -> Self {
-        let vocab_size = decoder.config().vocab_size;
+    pub(crate) fn new(decoder: &'d RecurrentDecoder<B>, case: Case) -> Self {
+        Self { decoder, case, rule: ExitRule::fixed(case.depth), prompts: OnceCell::new() }
+    }
+
+    fn prompts(&self) -> &[Vec<u32>] {
+        let Case { context, batch, .. } = self.case;
+        let vocab_size = self.decoder.config().vocab_size;
         // Any tokens: every one of them takes all steps.
         let token = |sequence: usize, at: usize| ((sequence * 31 + at * 7919) % vocab_size) as u32;
-        let prompt = |sequence| (0..case.context).map(|at| token(sequence, at)).collect();
-        let prompts = (0..case.batch).map(prompt).collect();
-        Self { decoder, case, chunk, rule: ExitRule::fixed(case.depth), prompts }
+        let prompt = |sequence| (0..context).map(|at| token(sequence, at)).collect();
+        self.prompts.get_or_init(|| (0..batch).map(prompt).collect())
+    }
+
+    /// Tokens decoded before the sequences begin anew.
+    fn decoded(&self) -> usize {
+        Plan::decoded(self.case.context, self.decoder.config().max_positions)
     }
 
     /// Rows for which memory is set aside in every sequence.
     fn reserve(&self) -> usize {
         match self.case.phase {
             Phase::Prefill => self.case.context,
-            Phase::Decode => self.case.context + Plan::decoded(self.case.context),
+            Phase::Decode => self.case.context + self.decoded(),
         }
     }
 
     /// Rows computed at once.
     fn rows(&self) -> usize {
-        match self.case.phase {
-            Phase::Decode => self.case.batch,
-            Phase::Prefill if self.case.retention.prefills_token_by_token() => self.case.batch,
-            Phase::Prefill => self.chunk,
+        let Case { phase, retention, batch, .. } = self.case;
+        match phase {
+            Phase::Prefill if !retention.prefills_token_by_token() => self.rows_of_prompts(),
+            Phase::Prefill | Phase::Decode => batch,
         }
+    }
+
+    /// Rows of prompts computed at once where they run together: at least one of every sequence.
+    fn rows_of_prompts(&self) -> usize {
+        let Case { context, batch, chunk, .. } = self.case;
+        chunk.max(batch).min(batch.saturating_mul(context))
     }
 
     /// The memory of this case in the terms of the prediction.
@@ -56,10 +73,20 @@ impl<'d, B: Backend> Workload<'d, B> {
             context: self.reserve(),
             batch: self.case.batch,
             depth: self.case.depth,
-            chunk: self.rows().min(self.case.batch * self.case.context),
+            chunk: self.rows(),
             retention: self.case.retention,
             weight_bytes: self.case.dtype.bytes(),
             cache_bytes: self.case.dtype.bytes(),
+        }
+    }
+
+    /// The most memory that measuring this case takes: before it decodes, it reads its prompts.
+    pub(crate) fn peak_query(&self) -> MemoryQuery {
+        let query = self.memory_query();
+        MemoryQuery {
+            chunk: query.chunk.max(self.rows_of_prompts()),
+            retention: self.case.retention.while_reading(),
+            ..query
         }
     }
 
@@ -96,13 +123,13 @@ impl<'d, B: Backend> Workload<'d, B> {
 
     /// Reads every sequence's prompt.
     pub(crate) fn prefill(&self, caches: &mut Caches<B>, prefill: Prefill) -> Result<BlockEvaluations> {
-        let prompts = self.prompts.iter().map(Vec::as_slice).collect();
+        let prompts = self.prompts().iter().map(Vec::as_slice).collect();
         self.feed(caches, prompts, Fed::Prompt, prefill)
     }
 
     /// Takes one token in for every sequence.
     pub(crate) fn decode(&self, caches: &mut Caches<B>) -> Result<BlockEvaluations> {
-        let last = self.prompts.iter().map(|prompt| &prompt[prompt.len() - 1..]).collect();
+        let last = self.prompts().iter().map(|prompt| &prompt[prompt.len() - 1..]).collect();
         self.feed(caches, last, Fed::Generation, Prefill::Exact)
     }
 
@@ -117,7 +144,7 @@ impl<'d, B: Backend> Workload<'d, B> {
         let mut feeds: Vec<_> = feeds
             .map(|(cache, tokens)| Feed { cache, tokens, phase, logits: LogitRows::Last, initial_state: None })
             .collect();
-        let mut options = RunOptions { chunk: self.chunk, prefill, ..RunOptions::new(&self.rule) };
+        let mut options = RunOptions { chunk: self.case.chunk, prefill, ..RunOptions::new(&self.rule) };
         Ok(self.decoder.run(&mut feeds, &mut options)?.evaluations)
     }
 
@@ -137,7 +164,7 @@ impl<'d, B: Backend> Workload<'d, B> {
             }
             Phase::Decode => {
                 let prepare = |(caches, decoded): &mut (Caches<B>, usize)| {
-                    if caches.is_empty() || *decoded == Plan::decoded(self.case.context) {
+                    if caches.is_empty() || *decoded == self.decoded() {
                         caches.clear();
                         *caches = self.caches()?;
                         // What the caches hold does not matter to the clock: a short cut is as good.

@@ -214,3 +214,14 @@ pub fn long_contexts_grow_and_wrap_caches<B: Backend>(site: &Site<B>) {
         close(site, &run(&piecewise), &run(&[LENGTH]), "pieces and the whole");
     }
 }
+
+/// The check by which `generate` refuses a backend whose cached decoding is wrong finds nothing wrong.
+///
+/// # Panics
+/// With what differed.
+pub fn backends_pass_their_own_check<B: Backend>(site: &Site<B>) {
+    for config in [models::ouro_like(), models::window_like(4)] {
+        let decoder = decoder(site, DecoderConfig { max_positions: 512, ..config });
+        decoder.check_cached_decoding().unwrap_or_else(|error| panic!("{error}"));
+    }
+}

@@ -96,6 +96,7 @@ pub fn cases<B: Backend>() -> Vec<Case<B>> {
         case("requests_get_the_tokens_they_would_get_alone", batches::requests_get_their_own_tokens),
         case("random_states_follow_the_request", batches::random_states_follow_the_request),
         case("long_contexts_grow_and_wrap_caches", batches::long_contexts_grow_and_wrap_caches),
+        case("backends_pass_their_own_check", batches::backends_pass_their_own_check),
         case("sixteen_bits_stay_near_published_outputs", precision::stays_near_published),
         case("a_trained_model_answers_in_every_dtype", precision::trained_model_answers),
         case("an_own_block_is_refined_until_it_converges", reasoning::refines_until_converged),

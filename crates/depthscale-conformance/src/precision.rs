@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use burn::tensor::DType;
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, FloatDType};
 use depthscale_checkpoint::Checkpoint;
+use depthscale_decoder::build::float_dtype;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
 use depthscale_decoder::verify::{VerifyPath, rounding_tolerance, verify};
 use depthscale_decoder::{ExitRule, ModelDirectory, RecurrentDecoder};
@@ -70,12 +71,7 @@ pub fn trained_model_answers<B: Backend>(site: &Site<B>) {
 
 /// A fixture in a dtype; `None` if the device does not have it, which must be said in an error.
 fn open<B: Backend>(site: &Site<B>, name: &str, dtype: ComputeDtype) -> Option<RecurrentDecoder<B>> {
-    let burn = match dtype {
-        ComputeDtype::F32 => FloatDType::F32,
-        ComputeDtype::F16 => FloatDType::F16,
-        ComputeDtype::Bf16 => FloatDType::BF16,
-    };
-    let supported = B::supports_dtype(&site.device, DType::from(burn));
+    let supported = B::supports_dtype(&site.device, DType::from(float_dtype(dtype)));
     let directory = ModelDirectory::open(&fixture(name)).expect("the fixture opens").with_dtype(dtype);
     match directory.load(&site.device, &mut |_| {}) {
         Ok(decoder) => {

@@ -159,7 +159,7 @@ impl ParameterSource for RandomParameters {
 }
 
 /// burn's name of a dtype.
-pub(crate) fn float_dtype(dtype: ComputeDtype) -> FloatDType {
+pub fn float_dtype(dtype: ComputeDtype) -> FloatDType {
     match dtype {
         ComputeDtype::F32 => FloatDType::F32,
         ComputeDtype::F16 => FloatDType::F16,

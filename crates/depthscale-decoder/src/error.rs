@@ -156,8 +156,8 @@ pub enum DecoderError {
     },
     /// A backend whose cached decoding is wrong.
     #[error(
-        "the backend gives other logits with a cache than without: {difference:.1e} of their size apart, where {tolerance:.0e} \
-         is allowed; text from it would be wrong"
+        "the backend gives other logits with a cache than without: {difference:.1e} of their size apart, where rounding \
+         explains {tolerance:.0e}; text from it would be wrong"
     )]
     CachedDecodingDiffers {
         /// The largest difference, over one more than the largest logit.

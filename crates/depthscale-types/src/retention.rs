@@ -48,6 +48,14 @@ impl KvRetention {
         }
     }
 
+    /// The policy whose slots are kept while a prompt is read.
+    pub fn while_reading(self) -> Self {
+        match self {
+            Self::LastStepAfterPrefill => Self::PerStep,
+            Self::PerStep | Self::Shared | Self::FirstThenShared => self,
+        }
+    }
+
     /// Whether a prompt must be read token by token to give the same result as decoding it.
     pub fn prefills_token_by_token(self) -> bool {
         matches!(self, Self::Shared | Self::FirstThenShared)

@@ -37,6 +37,19 @@ pub enum Error {
         /// Number of ids the model has.
         vocab_size: usize,
     },
+    /// A backend of which wrong results are reported, and which gives them.
+    #[error(
+        "{source}; {what} (burn issue {issue}): build without the features \"fusion\" and \"autotune\", or choose another \
+         backend"
+    )]
+    FaultyBackend {
+        /// The number of the issue at `github.com/tracel-ai/burn`.
+        issue: u32,
+        /// What it says.
+        what: &'static str,
+        /// What was found here.
+        source: DecoderError,
+    },
     /// One request of several cannot be run; nothing was run.
     #[error("request {index}: {source}")]
     Request {
@@ -74,7 +87,7 @@ impl Error {
             ),
             Self::Backend(_) => true,
             Self::Text(error) => matches!(error, TextError::EmptyStopString { .. }),
-            Self::VocabularyMismatch { .. } => false,
+            Self::VocabularyMismatch { .. } | Self::FaultyBackend { .. } => false,
             Self::Request { source, .. } => source.is_usage(),
         }
     }

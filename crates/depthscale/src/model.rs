@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
 use depthscale_backends::{BackendKind, Device, ReportedFault};
-use depthscale_decoder::{ModelDirectory, RecurrentDecoder};
+use depthscale_decoder::{DecoderError, ModelDirectory, RecurrentDecoder};
 use depthscale_text::{ChatMessage, ChatTemplate, EndTokens, HUGINN_END_MARKERS, OURO_END_MARKERS, TextTokenizer};
 use depthscale_types::{
     DecoderConfig, ExitPolicy, ExitReason, Family, KvRetention, MemoryQuery, MemoryReport, ReasoningState, StepReport,
@@ -176,25 +176,30 @@ impl<B: Backend> LanguageModel<B> {
         })
     }
 
-    /// Checks the model on a backend of which wrong results are reported to burn, as in builds with fusion: a short text
-    /// must give the same logits with a cache as without. Returns those reports; none, and nothing is checked, on others.
+    /// Checks the model on a backend of which wrong results are reported to burn, as in builds with fusion: a text must give
+    /// the same logits with a cache as without, see [`RecurrentDecoder::check_cached_decoding`]. Returns those reports; none,
+    /// and nothing is checked, on others. What passes may still be wrong in other shapes.
     ///
     /// # Errors
     /// If the logits differ: text would be wrong.
     pub fn check_backend(&self, kind: BackendKind) -> Result<Vec<ReportedFault>> {
         let faults = kind.reported_faults();
-        if !faults.is_empty() {
-            self.decoder.check_cached_decoding()?;
+        if let Some(&ReportedFault { issue, what }) = faults.first() {
+            self.decoder.check_cached_decoding().map_err(|source| match source {
+                DecoderError::CachedDecodingDiffers { .. } => Error::FaultyBackend { issue, what, source },
+                other => other.into(),
+            })?;
         }
         Ok(faults)
     }
 
-    /// The memory that requests need when they run together, term by term; the weights are among the terms.
+    /// The memory that requests need at the most when they run together, term by term; the weights are among the terms.
     ///
     /// # Errors
     /// If a prompt cannot be expressed.
     pub fn memory_of(&self, requests: &[CompletionRequest], options: &CompletionOptions) -> Result<MemoryReport> {
         let policy = options.exit.as_ref().unwrap_or_else(|| self.exit());
+        let retention = options.retention.while_reading();
         let depth = policy.max_steps.unwrap_or(self.config().depth);
         let mut together = MemoryReport::default();
         let mut rows = 0;
@@ -203,7 +208,7 @@ impl<B: Backend> LanguageModel<B> {
             let prompt = self.encode(&request.prompt)?.len();
             let new = request.max_new_tokens.unwrap_or(options.max_new_tokens);
             let context = prompt.saturating_add(new).min(self.config().max_positions);
-            let alone = self.memory(context, depth, options.retention);
+            let alone = self.memory(context, depth, retention);
             together.global_kv = together.global_kv.saturating_add(alone.global_kv);
             together.per_step_kv = together.per_step_kv.saturating_add(alone.per_step_kv);
             rows += prompt;
@@ -213,8 +218,8 @@ impl<B: Backend> LanguageModel<B> {
             context: longest,
             batch: requests.len(),
             depth,
-            chunk: rows.clamp(1, options.chunk),
-            retention: options.retention,
+            chunk: rows.min(options.chunk.max(requests.len())),
+            retention,
             weight_bytes: self.decoder.dtype().bytes(),
             cache_bytes: self.decoder.dtype().bytes(),
         });

@@ -38,14 +38,36 @@ fn the_last_result_of_a_case_counts() {
 }
 
 #[test]
+fn what_was_measured_otherwise_is_another_case() {
+    let (mut shape, mut chunk) = (record(), record());
+    shape.model.config.core.d_ffn *= 2;
+    chunk.case.chunk = 64;
+    let (old, new) = ([record()], [shape, chunk]);
+    let compared = compare(&old, &new);
+    assert_eq!((compared.both.len(), compared.only_old.len(), compared.only_new.len()), (0, 1, 2));
+}
+
+#[test]
+fn the_same_conditions_come_before_the_last() {
+    let mut fused = at_depth(4, 4.0);
+    fused.build.features.push("fusion".into());
+    let (old, new) = ([record(), fused], [at_depth(4, 2.0)]);
+    let compared = compare(&old, &new);
+    assert_eq!((compared.both.len(), compared.both[0].speed.median), (1, 2.0));
+    assert!(compared.differences.is_empty(), "{:?}", compared.differences);
+}
+
+#[test]
 fn other_machines_and_builds_are_told() {
     let mut elsewhere = record();
     elsewhere.machine = Machine { processor: "another".into(), ..elsewhere.machine };
     elsewhere.build.opt_level = "1".into();
+    elsewhere.build.features.push("fusion".into());
     let (old, new) = ([elsewhere], [record()]);
     let differences = compare(&old, &new).differences;
-    assert_eq!(differences.len(), 2, "{differences:?}");
-    assert!(differences[0].contains("another") && differences[1] == "optimisation: 1 before, 3 now");
+    assert_eq!(differences.len(), 3, "{differences:?}");
+    assert!(differences[0].contains("another") && differences[2] == "optimisation: 1 before, 3 now");
+    assert_eq!(differences[1], "features: flex+fusion before, flex now");
     let backend =
         Record { device: depthscale_bench::MeasuredDevice { backend: "wgpu:0".into(), ..record().device }, ..record() };
     assert!(compare(&old, &[backend]).both.is_empty(), "another backend is another case");

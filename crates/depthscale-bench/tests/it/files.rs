@@ -40,6 +40,15 @@ fn what_is_written_is_read_back_and_added_to() {
 }
 
 #[test]
+fn a_last_line_without_an_end_gets_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("results.jsonl");
+    fs::write(&path, serde_json::to_string(&record()).expect("plain data")).expect("written");
+    ResultsWriter::append(&path).expect("opened").write(&at_depth(8, 0.5)).expect("added");
+    assert_eq!(read_results(&path).expect("reads"), [record(), at_depth(8, 0.5)]);
+}
+
+#[test]
 fn files_that_are_not_there_or_empty_are_told() {
     let error = read_results(Path::new("nowhere.jsonl")).expect_err("no such file");
     assert!(matches!(error, BenchError::File { .. }) && error.to_string().starts_with("nowhere.jsonl: "), "{error}");
@@ -73,6 +82,8 @@ fn lines_that_are_no_results_are_told_by_number() {
         ("/case/depth", json!(0), "must be at least 1"),
         ("/case/dtype", json!("f8"), "unknown variant `f8`"),
         ("/work/tokens", json!(0), "must be at least 1"),
+        ("/model/config/core/n_heads", json!(0), "model.config.core.n_heads is 0"),
+        ("/model/config/core/mixer", json!({"sliding-window": {"window": 0}}), "window is 0"),
     ];
     for (pointer, value, expected) in values {
         let error = second(&with(pointer, value));

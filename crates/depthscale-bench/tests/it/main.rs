@@ -7,7 +7,7 @@ mod measuring;
 mod reporting;
 
 use depthscale_bench::{
-    Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Machine, MeasuredDevice, Model, Phase, Preset, Record,
+    Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Machine, MeasuredDevice, Model, Phase, Preset, Record, Timing,
 };
 use depthscale_types::{BlockEvaluations, ComputeDtype, KvRetention, MeasuredMemory, MemoryQuery, Work};
 
@@ -21,6 +21,7 @@ fn record() -> Record {
         depth: 4,
         context: 128,
         batch: 1,
+        chunk: 512,
     };
     let query = MemoryQuery {
         context: 144,
@@ -64,6 +65,7 @@ fn record() -> Record {
             evaluations: BlockEvaluations { prelude: 0, core: 32, readout: 0 },
             least: Work { flops: 50_000_000, bytes: 100_000_000 },
         },
+        timing: Timing::default(),
         seconds: vec![0.1, 0.08, 0.12, 0.1, 0.1],
         ceiling: Ceiling { bytes_per_second: 10e9, flops_per_second: 1e9 },
         memory: CaseMemory {

@@ -67,9 +67,9 @@ fn print(listing: &Listing) -> anyhow::Result<()> {
         Some(kind) => writeln!(stdout, "\n--backend auto chooses {kind} here.")?,
         None => writeln!(stdout, "\n--backend auto finds nothing here.")?,
     }
-    let features = run_features();
-    if !features.is_empty() {
-        writeln!(stdout, "Built with {}.", features.join(" and "))?;
+    let ways = run_features();
+    if !ways.is_empty() {
+        writeln!(stdout, "Built with {}.", ways.join(" and "))?;
     }
     for kind in BackendKind::compiled_in() {
         for ReportedFault { issue, what } in kind.reported_faults() {
@@ -79,7 +79,8 @@ fn print(listing: &Listing) -> anyhow::Result<()> {
     let missing: Vec<&str> = missing().collect();
     if !missing.is_empty() {
         writeln!(stdout, "Not in this build: {}. To add them:", missing.join(", "))?;
-        writeln!(stdout, "  cargo build --release -p depthscale-cli --features {}", missing.join(","))?;
+        let all: Vec<&str> = features().into_iter().chain(missing).collect();
+        writeln!(stdout, "  cargo build --release -p depthscale-cli --features {}", all.join(","))?;
     }
     Ok(())
 }

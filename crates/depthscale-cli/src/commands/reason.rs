@@ -81,7 +81,6 @@ impl BackendTask for Think<'_> {
         let bar = loading(self.directory.config().parameter_count(), self.verbosity);
         let model = LanguageModel::<B>::load(self.directory, &device, &mut |loaded| bar.position(loaded))?;
         drop(bar);
-        warn_of_reports(&model.check_backend(self.device.kind)?, self.verbosity);
         let _thinking = spinner("thinking", self.verbosity);
         let request: CompletionRequest = self.prompt.into();
         let options = CompletionOptions {
@@ -91,6 +90,7 @@ impl BackendTask for Think<'_> {
             ..CompletionOptions::default()
         };
         model.check_memory(self.device, std::slice::from_ref(&request), &options)?;
+        warn_of_reports(&model.check_backend(self.device.kind)?, self.verbosity);
         let ids = model.encode(&request.prompt)?;
         let reasoned = model.decoder().reason(&ids, &self.policy, self.retention)?;
         let words = reasoned.hypotheses.iter().map(|hypothesis| model.tokenizer().token_text(hypothesis.token));

@@ -79,15 +79,15 @@ fn a_shape_without_weights_is_measured_with_random_ones() {
     finish(command).ok();
     let results = bench.lines("results.jsonl");
     assert_eq!(results.len(), 1);
-    assert_eq!((&results[0]["model"]["name"], &results[0]["model"]["random"]), (&"config".into(), &true.into()));
+    assert_eq!((&results[0]["model"]["name"], &results[0]["model"]["random"]), (&config.into(), &true.into()));
 }
 
 #[test]
 fn what_cannot_be_measured_is_refused_before_anything_is() {
     let bench = Bench::new();
     let refused = |arguments: &[&str], parts: &[&str]| bench.run(arguments).refused(2, parts);
-    refused(&["--context", "0"], &["contexts is 0: must be from 1 to 48"]);
-    refused(&["--context", "60"], &["contexts is 60: must be from 1 to 48"]);
+    refused(&["--context", "0"], &["contexts is 0: must be from 1 to 62"]);
+    refused(&["--context", "63"], &["contexts is 63: must be from 1 to 62"]);
     refused(&["--depths", "1,0"], &["depths is 0"]);
     refused(&["--batch", "two"], &["--batch"]);
     refused(&["--dtype", "f8"], &["\"f8\" is not known", "bf16"]);
@@ -118,12 +118,34 @@ fn foreign_files_are_refused_by_line_and_left_alone() {
 }
 
 #[test]
-fn a_dtype_that_no_device_has_is_told() {
+fn every_dtype_is_measured_in_its_own_right() {
     let bench = Bench::new();
-    // Exact in f16 or not, a dtype is never replaced by another.
-    let half = bench.run(&["--dtype", "f16", "--depths", "1"]);
-    assert_eq!(half.code, Some(0), "{}", half.stderr);
-    assert!(bench.lines("results.jsonl").iter().all(|record| record["case"]["dtype"] == "f16"));
+    bench.run(&["--dtype", "f32,f16", "--depths", "1", "--phases", "decode"]).ok();
+    let dtypes: Vec<Value> = bench.lines("results.jsonl").iter().map(|line| line["case"]["dtype"].clone()).collect();
+    assert_eq!(dtypes, ["f32", "f16"]);
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn a_dtype_that_a_device_has_not_is_skipped_and_told() {
+    let bench = Bench::new();
+    let model = text_of(fixture("ouro-arith"));
+    let arguments =
+        ["bench", "--model", &model, "--context", "16", "--depths", "1", "--samples", "1", "--warm-up", "0"];
+    let measure = |backends: &str| {
+        let mut command = command(&[&arguments[..], &["--dtype", "f16", "--backends", backends]].concat());
+        command.current_dir(bench.folder.path());
+        finish(command)
+    };
+    let none = measure("ndarray");
+    assert_eq!((none.code, none.stdout.as_str()), (Some(2), ""));
+    assert!(none.stderr.contains("nothing could be measured: skipped f16 on ndarray"), "{}", none.stderr);
+    assert!(none.stderr.contains("does not compute in f16; it does in f32"), "{}", none.stderr);
+    assert!(!bench.path("results.jsonl").exists(), "no empty file is left");
+    let both = measure("flex,ndarray");
+    assert!(both.stderr.contains("skipped f16 on ndarray"), "{}", both.stderr);
+    both.ok();
+    assert_eq!(bench.lines("results.jsonl").len(), 2);
 }
 
 #[cfg(unix)]
@@ -149,7 +171,8 @@ fn an_interrupt_keeps_what_was_measured() {
     assert_eq!(stopped.status.code(), Some(130));
     assert!(String::from_utf8_lossy(&stopped.stderr).contains("stopped before the end"));
     let n = bench.lines("results.jsonl").len();
-    assert!((2..16).contains(&n), "{n}");
+    // The two that were there and the one under way, at the least.
+    assert!((3..16).contains(&n), "{n}");
     assert!(bench.path("report.html").exists());
 }
 

@@ -63,6 +63,7 @@ suite! {
     requests_get_the_tokens_they_would_get_alone,
     random_states_follow_the_request,
     long_contexts_grow_and_wrap_caches,
+    backends_pass_their_own_check,
     sixteen_bits_stay_near_published_outputs,
     a_trained_model_answers_in_every_dtype,
     an_own_block_is_refined_until_it_converges,

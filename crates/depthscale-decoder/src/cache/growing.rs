@@ -21,7 +21,7 @@ struct Store<B: Backend> {
     values: Tensor<B, 3>,
 }
 
-/// Rows by which a full store grows at least.
+/// A store that is full grows to a multiple of so many rows.
 const BLOCK: usize = 256;
 
 impl<B: Backend> Default for GrowingSlot<B> {

@@ -66,7 +66,7 @@ pub const F32_TOLERANCE: f64 = 2e-4;
 pub const GPU_F32_TOLERANCE: f64 = 1e-3;
 
 /// The largest difference in 16 bits from a published f32 output `x` after that many steps, over `1 + max |x|`:
-/// `8 u steps^1.5`; in f32 [`F32_TOLERANCE`].
+/// `8 u steps^1.5`, but no more than a half, past which nothing would fail; in f32 [`F32_TOLERANCE`].
 ///
 /// `u` is `2^-11` for f16 and `2^-8` for bf16, what one rounding may cost. Weights, products and caches are rounded, the
 /// hidden stream is not: one step costs a few units. The fixtures' weights are random, so that nothing draws a state back
@@ -79,7 +79,7 @@ pub fn rounding_tolerance(dtype: ComputeDtype, steps: usize) -> f64 {
         ComputeDtype::F16 => 1.0 / 2048.0,
         ComputeDtype::Bf16 => 1.0 / 256.0,
     };
-    8.0 * unit * (steps as f64).powf(1.5)
+    (8.0 * unit * (steps as f64).powf(1.5)).min(0.5)
 }
 
 /// Compares a decoder with an expected file, entry by entry. Entries, for `input_ids` of `[batch, seq]`:

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     preset: Preset,
 
     /// What computes, each in turn: flex, ndarray, wgpu, wgpu:1, cuda:0 or auto
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', env = "DEPTHSCALE_BACKEND", default_value = "auto")]
     backends: Vec<BackendKind>,
 
     /// Steps of every token
@@ -107,7 +107,7 @@ enum PhaseName {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "must be a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "must be from 0 to some days".to_owned())
+    Duration::try_from_secs_f64(seconds).map_err(|_| "must be a number of seconds from 0".to_owned())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -116,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (measured, stopped) =
         if arguments.no_run { (read_results(&arguments.results)?, false) } else { measure(arguments)? };
     if measured.is_empty() {
-        return if stopped { Err(Interrupted.into()) } else { Err(Usage::new("nothing could be measured").into()) };
+        return Err(Interrupted.into());
     }
     let mut stdout = io::stdout().lock();
     for line in result_lines(&measured.iter().collect::<Vec<_>>()) {
@@ -167,7 +167,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<(Vec<Record>, bool)> {
     let mut devices: Vec<Device> = Vec::new();
     for backend in &arguments.backends {
         let device = backend.probe()?;
-        if !devices.contains(&device) {
+        if devices.iter().all(|known| known.kind != device.kind) {
             devices.push(device);
         }
     }
@@ -182,10 +182,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<(Vec<Record>, bool)> {
     let progress = spinner("measuring", verbosity);
     let mut measured = Vec::new();
     let n_cases = devices.len() * arguments.n_cases();
+    let mut skipped = Vec::new();
     let outcome = benchmark.run(&devices, &mut |event| {
-        if STOP.load(Ordering::SeqCst) {
-            return Err(BenchError::Stopped);
-        }
         match event {
             Event::Measured(record) => {
                 writer.write(record)?;
@@ -193,17 +191,38 @@ fn measure(arguments: &Arguments) -> anyhow::Result<(Vec<Record>, bool)> {
             }
             Event::Skipped(device, dtype, case, why) => {
                 let what = case.map_or_else(|| dtype.to_string(), |case| name(&case));
-                progress.say(&format!("skipped {what} on {}: {why}", device.kind));
+                skipped.push(format!("skipped {what} on {}: {why}", device.kind));
+                if !arguments.quiet {
+                    progress.say(&skipped[skipped.len() - 1]);
+                }
             }
-            other => show(&progress, &other, measured.len(), n_cases, benchmark.config().parameter_count()),
+            other => {
+                let done = measured.len() + skipped.len();
+                show(&progress, &other, done, n_cases, benchmark.config().parameter_count());
+            }
         }
-        Ok(())
+        // Only now, so that the case that was under way is not lost.
+        if STOP.load(Ordering::SeqCst) { Err(BenchError::Stopped) } else { Ok(()) }
     });
     drop(progress);
+    if measured.is_empty() {
+        remove_if_empty(&arguments.results);
+    }
     match outcome {
+        Ok(()) if measured.is_empty() => {
+            Err(Usage::new(format!("nothing could be measured: {}", skipped.join("; "))).into())
+        }
         Ok(()) => Ok((measured, false)),
         Err(BenchError::Stopped) => Ok((measured, true)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Leaves no file behind that holds nothing.
+fn remove_if_empty(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
+        // An empty file that cannot be removed harms nobody.
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -219,7 +238,7 @@ fn show(progress: &Shown, event: &Event<'_>, done: usize, n_cases: usize, parame
 }
 
 fn name(case: &Case) -> String {
-    let Case { phase, dtype, retention, depth, context, batch } = case;
+    let Case { phase, dtype, retention, depth, context, batch, .. } = case;
     format!("{phase} in {dtype}, {retention}, {depth} steps, context {context}, batch {batch}")
 }
 
@@ -228,7 +247,7 @@ impl Arguments {
         Ok(match &self.model {
             None => Subject::Preset(self.preset),
             Some(path) if path.is_file() => {
-                let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                let name = path.display().to_string();
                 Subject::Shape { name, config: Box::new(Published::read(path)?.config) }
             }
             Some(path) => Subject::Directory(path.clone()),

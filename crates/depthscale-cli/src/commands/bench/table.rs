@@ -1,8 +1,8 @@
 //! Results and comparisons on the terminal.
 
-use depthscale_bench::{COLUMNS, Column, ColumnKind, Compared, Record, Verdict};
+use depthscale_bench::{COLUMNS, Column, ColumnKind, Compared, Record, Verdict, significant};
 
-use crate::display::{Align, Cell, Paint, Table, significant};
+use crate::display::{Align, Cell, Paint, Table};
 
 /// A table of records. What is the same in all of them is told once, above it.
 pub(super) fn result_lines(records: &[&Record]) -> Vec<String> {

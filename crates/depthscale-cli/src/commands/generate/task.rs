@@ -28,8 +28,8 @@ impl BackendTask for Complete<'_, '_> {
         let model = LanguageModel::<B>::load(self.directory, &device, &mut |loaded| bar.position(loaded));
         drop(bar);
         let model = model?;
-        warn_of_reports(&model.check_backend(self.device.kind)?, self.verbosity);
         model.check_memory(self.device, self.requests, self.options)?;
+        warn_of_reports(&model.check_backend(self.device.kind)?, self.verbosity);
         let progress = spinner("reading", self.verbosity);
         model.complete_all(self.requests, self.options, |piece| (self.on_piece)(piece, &progress))
     }
