@@ -81,15 +81,16 @@ impl Device {
     }
 }
 
+/// The terms that there are, in MiB: what is loaded already is not among them.
 fn terms(report: &MemoryReport) -> String {
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    format!(
-        "weights {}, global keys and values {}, those of steps {}, activations {}",
-        mib(report.weights),
-        mib(report.global_kv),
-        mib(report.per_step_kv),
-        mib(report.activations)
-    )
+    let terms = [
+        ("weights", report.weights),
+        ("global keys and values", report.global_kv),
+        ("keys and values of steps", report.per_step_kv),
+        ("activations", report.activations),
+    ];
+    let told = terms.iter().filter(|(_, bytes)| *bytes > 0);
+    told.map(|(name, bytes)| format!("{name} {}", bytes.div_ceil(1 << 20))).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

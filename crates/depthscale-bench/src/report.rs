@@ -3,6 +3,7 @@
 mod figures;
 
 use depthscale_report::{Align, Heading, Item, Report, Section, Table};
+use jiff::Timestamp;
 
 use crate::compare::{Compared, latest};
 use crate::record::Record;
@@ -60,7 +61,7 @@ fn conditions(records: &[&Record]) -> Section {
             fact("processor", format!("{}, {} threads, {}", machine.processor, machine.threads, machine.arch)),
             fact("memory", gibibytes(machine.memory)),
             fact("system", machine.os.clone()),
-            fact("measured", runs.iter().map(|run| format!("{run:.0}")).collect::<Vec<_>>().join(", ")),
+            fact("measured", span(&runs)),
             fact(
                 "DepthScale",
                 format!("{}, revision {}", build.version, build.revision.as_deref().unwrap_or("unknown")),
@@ -90,6 +91,15 @@ fn conditions(records: &[&Record]) -> Section {
         caption: Some("Ceilings, measured on the same device in the same run".into()),
     }));
     Section { heading: "Where and how".into(), text: None, items }
+}
+
+/// From the first run to the last.
+fn span(runs: &[Timestamp]) -> String {
+    match (runs.iter().min(), runs.iter().max()) {
+        (Some(first), Some(last)) if first != last => format!("{} runs, {first:.0} to {last:.0}", runs.len()),
+        (Some(only), _) => format!("{only:.0}"),
+        _ => String::new(),
+    }
 }
 
 fn describe(record: &Record) -> String {

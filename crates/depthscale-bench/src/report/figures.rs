@@ -1,7 +1,7 @@
 //! Plots of results: one quantity against one setting, a line for each way of computing.
 
 use depthscale_report::{Axis, Line, LinePlot, Point, Scale, Series};
-use depthscale_types::{KvRetention, MeasuredMemory};
+use depthscale_types::{KvRetention, MeasuredMemory, MemoryQuery};
 
 use super::distinct;
 use crate::record::{Phase, Record};
@@ -48,40 +48,41 @@ fn against_depth(
     scale: Scale,
     point: impl Fn(&Record) -> Point,
 ) -> Option<LinePlot> {
-    let (context, batch) = (least(records, |record| record.case.context)?, least(records, |record| record.case.batch)?);
-    let own = only(records, |record| record.case.context == context && record.case.batch == batch);
+    let group = |record: &Record| (record.case.context, record.case.batch);
+    let ((context, batch), own) = most_varied(records, group, |record| record.case.depth)?;
     let title = format!("{}: {label} by depth", capital(phase));
     let caption = format!("Context {context}, {}.", sequences(batch));
     plot(title, caption, "steps", (label, scale), lines(&own, point))
 }
 
 fn against_context(records: &[&Record], phase: Phase) -> Option<LinePlot> {
-    let (depth, batch) = (own_depth(records)?, least(records, |record| record.case.batch)?);
-    let own = only(records, |record| record.case.depth == depth && record.case.batch == batch);
+    let group = |record: &Record| (not_its_own(record), record.case.depth, record.case.batch);
+    let ((_, depth, batch), own) = most_varied(records, group, |record| record.case.context)?;
     let title = format!("{}: tokens per second by context", capital(phase));
-    let caption = format!("{depth} steps, {}.", sequences(batch));
+    let caption = format!("{}, {}.", steps(depth), sequences(batch));
     let point = |record: &Record| rate_at(record.case.context, record.tokens_per_second());
     plot(title, caption, "tokens of context", ("tokens per second", Scale::Log10), lines(&own, point))
 }
 
 fn against_batch(records: &[&Record], phase: Phase) -> Option<LinePlot> {
-    let (depth, context) = (own_depth(records)?, least(records, |record| record.case.context)?);
-    let own = only(records, |record| record.case.depth == depth && record.case.context == context);
+    let group = |record: &Record| (not_its_own(record), record.case.depth, record.case.context);
+    let ((_, depth, context), own) = most_varied(records, group, |record| record.case.batch)?;
     let title = format!("{}: tokens per second by batch", capital(phase));
-    let caption = format!("{depth} steps, context {context}; all sequences together.");
+    let caption = format!("{}, context {context}; all sequences together.", steps(depth));
     let point = |record: &Record| rate_at(record.case.batch, record.tokens_per_second());
     plot(title, caption, "sequences", ("tokens per second", Scale::Log10), lines(&own, point))
 }
 
 /// Memory while decoding by depth: what was measured, and what is predicted under every retention policy.
 fn memory(records: &[&Record]) -> Option<LinePlot> {
-    let decode = only(records, |record| record.case.phase == Phase::Decode);
-    let context = decode.iter().map(|record| record.case.context).max()?;
-    let batch = decode.iter().map(|record| record.case.batch).max()?;
-    let own = only(&decode, |record| record.case.context == context && record.case.batch == batch);
-    let depths = distinct(&own, |record| record.case.depth);
+    let decode: Vec<&Record> = records.iter().copied().filter(|record| record.case.phase == Phase::Decode).collect();
+    let group = |record: &Record| (record.case.context, record.case.batch);
+    let vary = |record: &Record| (record.case.depth, record.case.retention.name());
+    let ((context, batch), own) = most_varied(&decode, group, vary)?;
+    let mut depths = distinct(&own, |record| record.case.depth);
+    depths.sort_unstable();
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let measured = only(&own, |record| record.memory.measured.is_some());
+    let measured: Vec<&Record> = own.iter().copied().filter(|record| record.memory.measured.is_some()).collect();
     let mut series = lines(&measured, |record| {
         let bytes = record.memory.measured.as_ref().map_or(0, MeasuredMemory::total);
         Point::from((record.case.depth as f64, mebibytes(bytes)))
@@ -94,17 +95,12 @@ fn memory(records: &[&Record]) -> Option<LinePlot> {
         let Some(like) = own.iter().find(|record| record.case.dtype == dtype) else { continue };
         let config = &like.model.config;
         for retention in KvRetention::ALL.into_iter().filter(|retention| retention.validate(config).is_ok()) {
-            let mut depths = depths.clone();
-            depths.sort_unstable();
-            let point = |depth: usize| {
-                let query = depthscale_types::MemoryQuery { depth, retention, ..like.memory.query };
+            let point = |&depth: &usize| {
+                let query = MemoryQuery { depth, retention, ..like.memory.query };
                 Point::from((depth as f64, mebibytes(config.predict_memory(&query).total())))
             };
-            series.push(Series {
-                name: format!("{dtype}, {retention}, predicted"),
-                points: depths.into_iter().map(point).collect(),
-                line: Line::Dashed,
-            });
+            let name = format!("{dtype}, {retention}, predicted");
+            series.push(Series { name, points: depths.iter().map(point).collect(), line: Line::Dashed });
         }
     }
     let caption = format!(
@@ -113,6 +109,26 @@ fn memory(records: &[&Record]) -> Option<LinePlot> {
         sequences(batch)
     );
     plot("Decode: memory by depth".into(), caption, "steps", ("MiB", Scale::Linear), series)
+}
+
+/// The group of records in which a setting takes the most values, and those records; the least such group.
+fn most_varied<'r, G: Ord, V: PartialEq>(
+    records: &[&'r Record],
+    group: impl Fn(&Record) -> G,
+    setting: impl Fn(&Record) -> V,
+) -> Option<(G, Vec<&'r Record>)> {
+    let mut groups = distinct(records, &group);
+    groups.sort();
+    let of = |wanted: &G| records.iter().copied().filter(|record| group(record) == *wanted).collect::<Vec<_>>();
+    // The first of the largest: `max_by_key` takes the last.
+    let best = groups.into_iter().rev().max_by_key(|wanted| distinct(&of(wanted), &setting).len())?;
+    let own = of(&best);
+    Some((best, own))
+}
+
+/// Sorts records of the model's own depth first.
+fn not_its_own(record: &Record) -> bool {
+    record.case.depth != record.model.config.depth
 }
 
 /// A line for each backend, dtype and retention policy; what does not differ is left out of the names.
@@ -148,19 +164,8 @@ fn plot(title: String, caption: String, x: &str, (y, scale): (&str, Scale), seri
     })
 }
 
-fn only<'r>(records: &[&'r Record], keep: impl Fn(&Record) -> bool) -> Vec<&'r Record> {
-    records.iter().copied().filter(|record| keep(record)).collect()
-}
-
-fn least(records: &[&Record], value: impl Fn(&Record) -> usize) -> Option<usize> {
-    records.iter().map(|record| value(record)).min()
-}
-
-/// The depth of the model's own config where it was measured, else the largest that was.
-fn own_depth(records: &[&Record]) -> Option<usize> {
-    let own = records.first()?.model.config.depth;
-    let measured = |depth| records.iter().any(|record| record.case.depth == depth);
-    if measured(own) { Some(own) } else { records.iter().map(|record| record.case.depth).max() }
+fn steps(depth: usize) -> String {
+    if depth == 1 { "One step".into() } else { format!("{depth} steps") }
 }
 
 fn sequences(batch: usize) -> String {

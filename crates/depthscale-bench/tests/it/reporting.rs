@@ -2,6 +2,7 @@
 
 use depthscale_bench::{Phase, Record, compare, report};
 use depthscale_report::{Item, Line, LinePlot, Report};
+use depthscale_types::KvRetention;
 
 use crate::{at_depth, record};
 
@@ -64,6 +65,25 @@ fn backends_and_phases_have_lines_and_plots_of_their_own() {
     let names: Vec<&str> = figures[0].series.iter().map(|series| series.name.as_str()).collect();
     assert_eq!(names, ["flex", "wgpu:0"]);
     report.to_html().expect("drawn");
+}
+
+#[test]
+fn each_plot_takes_the_group_that_shows_most() {
+    // Depths at one context, policies at another: no context has both.
+    let mut records: Vec<Record> = [1, 2, 4, 8].map(|depth| at_depth(depth, 1.0)).into();
+    for retention in KvRetention::ALL {
+        for mut record in [1, 16].map(|depth| at_depth(depth, 1.0)) {
+            (record.case.context, record.case.retention) = (1024, retention);
+            records.push(record);
+        }
+    }
+    let report = report(&records, None);
+    let figures = figures(&report);
+    let captions: Vec<&str> = figures.iter().filter_map(|figure| figure.caption.as_deref()).collect();
+    assert!(captions[0].starts_with("Context 128, one sequence"), "{captions:?}");
+    let memory = figures.iter().find(|figure| figure.title == "Decode: memory by depth").expect("it is drawn");
+    assert!(memory.caption.as_deref().is_some_and(|caption| caption.starts_with("Context 1024")), "{captions:?}");
+    assert_eq!(memory.series.iter().filter(|series| series.line == Line::MarkersOnly).count(), 4);
 }
 
 #[test]

@@ -77,3 +77,13 @@ fn a_prompt_file_must_be_text() {
     run_with_stdin(&["generate", "--model", &model, "--prompt", "-"], b"\xff")
         .failed(&["stdin: not UTF-8", "offset 0"]);
 }
+
+#[test]
+fn what_does_not_fit_is_refused_before_it_runs() {
+    let model = text_of(fixture("ouro-arith"));
+    // A million steps of 10,000 sequences: two layers of keys and values of width 96, seven tokens and 40 more each.
+    let lines = "{\"prompt\": \"47+38=\", \"max_new_tokens\": 40}\n".repeat(10_000);
+    let arguments = ["generate", "--model", &model, "--batch", "-", "--exit", "fixed:1048576"];
+    let refused = run_with_stdin(&arguments, lines.as_bytes());
+    refused.refused(2, &["MiB free, and the run is predicted to need", "keys and values of steps", "--kv shared"]);
+}

@@ -239,7 +239,7 @@ fn show(progress: &Shown, event: &Event<'_>, done: usize, n_cases: usize, parame
 
 fn name(case: &Case) -> String {
     let Case { phase, dtype, retention, depth, context, batch, .. } = case;
-    format!("{phase} in {dtype}, {retention}, {depth} steps, context {context}, batch {batch}")
+    format!("{phase} in {dtype}, {retention}, depth {depth}, context {context}, batch {batch}")
 }
 
 impl Arguments {

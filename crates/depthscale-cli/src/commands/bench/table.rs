@@ -12,7 +12,8 @@ pub(super) fn result_lines(records: &[&Record]) -> Vec<String> {
     for record in records {
         table.row(columns.iter().map(|column| Cell::new((column.text)(record))));
     }
-    [shared].into_iter().chain(table.lines(Paint::stdout())).collect()
+    let shared = Some(shared).filter(|shared| !shared.is_empty());
+    shared.into_iter().chain(table.lines(Paint::stdout())).collect()
 }
 
 /// A table of ratios, and what else differs.
