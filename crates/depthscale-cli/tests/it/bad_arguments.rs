@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::{fixture, run, run_with_stdin, text_of};
 
 #[track_caller]
@@ -48,10 +50,14 @@ fn what_does_not_go_together_is_refused() {
     run(&["generate", "--model", &text_of(fixture("ouro-arith"))]).refused(2, &["--prompt"]);
 }
 
-#[cfg(not(feature = "ndarray"))]
 #[test]
 fn a_backend_that_is_not_compiled_in_names_its_feature() {
-    refused(&["--backend", "ndarray"], &["backend ndarray is not compiled in", "cargo feature \"ndarray\"", "flex"]);
+    // What is compiled in depends on what is tested beside the binary, so the binary is asked.
+    let report: Value = serde_json::from_str(&run(&["backends", "--json"]).ok()).expect("JSON");
+    for missing in report["not_compiled_in"].as_array().expect("a list").iter().filter_map(Value::as_str) {
+        let (not_there, feature) = (format!("backend {missing} is not"), format!("cargo feature \"{missing}\""));
+        refused(&["--backend", missing], &[&not_there, "compiled in", &feature, "flex"]);
+    }
 }
 
 #[test]
