@@ -45,7 +45,7 @@ pub(crate) fn is_flex<B: Backend>() -> bool {
 }
 
 /// Moves a value from one type to the same type under another name.
-fn cast<From: 'static, To: 'static>(value: From) -> Result<To, From> {
+pub(crate) fn cast<From: 'static, To: 'static>(value: From) -> Result<To, From> {
     let mut slot = Some(value);
     match (&mut slot as &mut dyn Any).downcast_mut::<Option<To>>() {
         Some(same) => match same.take() {

@@ -1,8 +1,9 @@
 //! The few operations that decide speed, as functions over any burn [`Backend`](burn::tensor::backend::Backend).
 //!
 //! Each operation is written once in plain burn operations. Where the backend's tensor turns out to be burn-flex's, which
-//! a checked downcast of the primitive tells, it takes a path of its own that works on the memory directly; every other
-//! backend, autodiff among them, takes the plain one. Callers see nothing of it.
+//! a checked downcast of the primitive tells, it takes a path of its own that works on the memory directly; with the
+//! feature `autodiff` so do burn-autodiff's tensors around flex's, with gradients of their own. Every other backend takes
+//! the plain one. Callers see nothing of it.
 //!
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|
@@ -10,6 +11,8 @@
 //! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
 //! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
+//! | [`attend_sequences`] | sequences of different lengths would be padded, scores and their gradients kept in memory |
+//! | [`rms_norm`], [`swiglu`], [`add`], [`cross_entropy`] | a pass over memory for each of several element-wise steps, on one thread |
 //!
 //! ```
 //! use burn::tensor::Tensor;
@@ -26,11 +29,31 @@
 mod cache;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "flex")]
+mod fused;
+#[cfg(all(test, feature = "flex", feature = "autodiff"))]
+mod gradients;
+mod heads;
+mod likelihood;
+mod norm;
 mod product;
 mod rotary;
+mod sequences;
 mod softmax;
+mod sum;
+mod swiglu;
+#[cfg(all(feature = "flex", feature = "autodiff"))]
+mod tracked;
+#[cfg(feature = "flex")]
+mod vector;
 
 pub use cache::write_rows;
+pub use heads::HeadShape;
+pub use likelihood::cross_entropy;
+pub use norm::rms_norm;
 pub use product::project;
 pub use rotary::rotate;
+pub use sequences::{Sequences, attend_sequences};
 pub use softmax::{Visible, softmax_visible};
+pub use sum::add;
+pub use swiglu::swiglu;

@@ -24,6 +24,10 @@ pub fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2
         Ok(product) => return product,
         Err(unchanged) => unchanged,
     };
+    #[cfg(all(feature = "flex", feature = "autodiff"))]
+    if crate::tracked::is_tracked_flex::<B>() && weight.dtype() == burn::tensor::DType::F32 {
+        return recorded::project(weight, x);
+    }
     match rows {
         1 => weight.matmul(x.reshape([d_in, 1])).reshape([1, d_out]),
         2..=FEW_ROWS => weight.matmul(x.transpose()).transpose(),
@@ -41,6 +45,7 @@ mod threaded {
     use rayon::prelude::*;
 
     use crate::flex;
+    use crate::vector::dot;
 
     /// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
     const TASK: usize = 1 << 16;
@@ -82,24 +87,44 @@ mod threaded {
     }
 
     fn fill(product: &mut [f32], weight: &[f32], x: &[f32]) {
-        for (value, row) in product.iter_mut().zip(weight.chunks_exact(x.len())) {
-            *value = dot(row, x);
-        }
+        pulp::Arch::new().dispatch(|| {
+            for (value, row) in product.iter_mut().zip(weight.chunks_exact(x.len())) {
+                *value = dot(row, x);
+            }
+        });
+    }
+}
+
+/// The product with gradients that lie in memory as the weight does; burn's own come out turned, and every sum over them
+/// then runs element by element.
+#[cfg(all(feature = "flex", feature = "autodiff"))]
+mod recorded {
+    use burn::tensor::Tensor;
+    use burn::tensor::backend::Backend;
+    use burn::tensor::ops::FloatTensorOps;
+    use burn_flex::{Flex, FlexTensor};
+
+    use crate::tracked::{Gradient, give, record, take};
+
+    pub(super) fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let (weight, x) = (take(weight), take(x));
+        let output = Flex::float_matmul(x.primitive.clone(), weight.primitive.transpose(0, 1));
+        let factors = || Product { weight: weight.primitive.clone(), x: x.primitive.clone() };
+        give(record([&weight, &x], output, factors))
     }
 
-    /// Sums in independent lanes, so that the compiler uses the widest registers it may.
-    fn dot(a: &[f32], b: &[f32]) -> f32 {
-        const LANES: usize = 32;
-        let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-        let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for (a, b) in a_lanes.iter().zip(b_lanes) {
-            for lane in 0..LANES {
-                sums[lane] += a[lane] * b[lane];
-            }
+    #[derive(Clone, Debug)]
+    struct Product {
+        weight: FlexTensor,
+        x: FlexTensor,
+    }
+
+    impl Gradient<2> for Product {
+        /// `dw = dy^T x`, `dx = dy w`.
+        fn pull(self, upstream: FlexTensor) -> [Option<FlexTensor>; 2] {
+            let of_weight = Flex::float_matmul(upstream.transpose(0, 1), self.x);
+            [Some(of_weight), Some(Flex::float_matmul(upstream, self.weight))]
         }
-        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-        sums.iter().sum::<f32>() + rest
     }
 }
 

@@ -28,6 +28,11 @@ pub fn rotate<B: Backend>(
         Ok(rotated) => return rotated,
         Err(x) => x,
     };
+    #[cfg(all(feature = "flex", feature = "autodiff"))]
+    let x = match tracked::rotate(x, cos, sin, layout) {
+        Ok(rotated) => return rotated,
+        Err(x) => x,
+    };
     let heads = width / (2 * half);
     let (cos, sin) = (cos.clone().reshape([rows, 1, half]), sin.clone().reshape([rows, 1, half]));
     let (a, b) = match layout {
@@ -83,25 +88,82 @@ mod in_place {
         for (row, heads) in x.storage_mut::<f32>()[..rows * width].chunks_exact_mut(width).enumerate() {
             let angles = row * half..(row + 1) * half;
             for head in heads.chunks_exact_mut(2 * half) {
-                rotate_head(head, &cos[angles.clone()], &sin[angles.clone()], layout);
+                rotate_head(head, &cos[angles.clone()], &sin[angles.clone()], 1.0, layout);
             }
         }
         Ok(flex::give(x))
     }
 
-    fn rotate_head(head: &mut [f32], cos: &[f32], sin: &[f32], layout: RotaryLayout) {
+    /// Turns the pairs of a head by their angles times `direction`, 1 or -1.
+    #[inline(always)]
+    pub(super) fn rotate_head(head: &mut [f32], cos: &[f32], sin: &[f32], direction: f32, layout: RotaryLayout) {
         match layout {
             RotaryLayout::SplitHalf => {
                 let (a, b) = head.split_at_mut(cos.len());
                 for ((a, b), (cos, sin)) in a.iter_mut().zip(b).zip(cos.iter().zip(sin)) {
+                    let sin = direction * sin;
                     (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
                 }
             }
             RotaryLayout::Interleaved => {
                 for (pair, (cos, sin)) in head.chunks_exact_mut(2).zip(cos.iter().zip(sin)) {
+                    let sin = direction * sin;
                     (pair[0], pair[1]) = (pair[0] * cos - pair[1] * sin, pair[1] * cos + pair[0] * sin);
                 }
             }
+        }
+    }
+}
+
+#[cfg(all(feature = "flex", feature = "autodiff"))]
+mod tracked {
+    use burn::tensor::Tensor;
+    use burn::tensor::backend::Backend;
+    use depthscale_types::RotaryLayout;
+
+    use super::in_place::rotate_head;
+    use crate::fused::{Fused, Matrix, apply};
+    use crate::vector::{fill_pieces, task_rows};
+
+    /// Angles take no gradient.
+    pub(super) fn rotate<B: Backend>(
+        x: Tensor<B, 2>,
+        cos: &Tensor<B, 2>,
+        sin: &Tensor<B, 2>,
+        layout: RotaryLayout,
+    ) -> Result<Tensor<B, 2>, Tensor<B, 2>> {
+        apply(Rotate { layout }, [x, cos.clone(), sin.clone()]).map_err(|[x, ..]| x)
+    }
+
+    #[derive(Debug, Clone)]
+    struct Rotate {
+        layout: RotaryLayout,
+    }
+
+    impl Rotate {
+        /// Turns every head by its row's angle times `direction`.
+        fn turn(&self, x: &[f32], columns: usize, [cos, sin]: [Matrix<'_>; 2], direction: f32) -> Vec<f32> {
+            let mut turned = x.to_vec();
+            let piece = task_rows(columns);
+            fill_pieces(&mut turned, piece * columns, |at, turned| {
+                for (row, heads) in turned.chunks_exact_mut(columns).enumerate() {
+                    let row = at * piece + row;
+                    for head in heads.chunks_exact_mut(2 * cos.columns) {
+                        rotate_head(head, cos.row(row), sin.row(row), direction, self.layout);
+                    }
+                }
+            });
+            turned
+        }
+    }
+
+    impl Fused<3> for Rotate {
+        fn forward(&self, [x, cos, sin]: [Matrix<'_>; 3]) -> (Vec<f32>, [usize; 2], Vec<f32>) {
+            (self.turn(x.values, x.columns, [cos, sin], 1.0), [x.rows(), x.columns], Vec::new())
+        }
+
+        fn backward(&self, [x, cos, sin]: [Matrix<'_>; 3], _: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; 3] {
+            [Some(self.turn(upstream, x.columns, [cos, sin], -1.0)), None, None]
         }
     }
 }

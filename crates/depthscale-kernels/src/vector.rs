@@ -1,0 +1,114 @@
+//! Loops over rows on all threads, compiled for the widest vectors the machine has.
+
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// Elements worth a task of their own.
+const TASK: usize = 1 << 14;
+
+/// Rows of a task, for rows of so many elements. It depends on the shape alone, so that sums over tasks do not depend on
+/// the number of threads.
+pub(crate) fn task_rows(columns: usize) -> usize {
+    (TASK / columns.max(1)).max(1)
+}
+
+/// Fills `output` in pieces of `piece` elements; `fill` is given a piece's index.
+///
+/// `fill` should be `#[inline(always)]` down to its loops: it is compiled once for each set of vector instructions.
+pub(crate) fn fill_pieces(output: &mut [f32], piece: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
+    let arch = Arch::new();
+    if output.len() <= piece {
+        return arch.dispatch(|| fill(0, output));
+    }
+    output.par_chunks_mut(piece).enumerate().for_each(|(at, piece)| arch.dispatch(|| fill(at, piece)));
+}
+
+/// The same for two outputs whose pieces belong together.
+pub(crate) fn fill_both(
+    outputs: [&mut [f32]; 2],
+    pieces: [usize; 2],
+    fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    let arch = Arch::new();
+    let [first, second] = outputs;
+    if first.len() <= pieces[0] {
+        return arch.dispatch(|| fill(0, first, second));
+    }
+    let both = first.par_chunks_mut(pieces[0]).zip(second.par_chunks_mut(pieces[1])).enumerate();
+    both.for_each(|(at, (first, second))| arch.dispatch(|| fill(at, first, second)));
+}
+
+/// `e^x`, within 2 units in the last place; 0 below -87.3 and bounded above 88, in operations that vectorise.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    /// Added and subtracted, it rounds to a whole number.
+    const ROUND: f32 = 12_582_912.0;
+    let bounded = x.clamp(-87.3, 88.0);
+    let n = bounded * std::f32::consts::LOG2_E + ROUND - ROUND;
+    // ln 2 in two parts, so that the product with n is exact to more than f32.
+    let r = bounded - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let mut p = 1.987_569_1e-4_f32;
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
+        p = p * r + coefficient;
+    }
+    let power = f32::from_bits((((n as i32) + 127) << 23) as u32);
+    let value = (p * r * r + r + 1.0) * power;
+    if x < -87.3 { 0.0 } else { value }
+}
+
+/// `1 / (1 + e^-x)`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// `sum_i a_i b_i` in independent lanes.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+/// `y <- y + a x`.
+#[inline(always)]
+pub(crate) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += a * x;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_that_of_f64() {
+        for i in -87_000..88_000 {
+            let x = i as f32 * 1e-3;
+            let (found, expected) = (f64::from(exp(x)), f64::from(x).exp());
+            assert!((found - expected).abs() <= 2.5e-7 * expected, "{x}: {found} {expected}");
+        }
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(1000.0).is_finite() && exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn lanes_add_up() {
+        let a: Vec<f32> = (0..37).map(|i| i as f32).collect();
+        let b = vec![2.0; 37];
+        assert_eq!(dot(&a, &b), 36.0 * 37.0);
+        let mut y = b.clone();
+        add_scaled(&mut y, 0.5, &a);
+        assert_eq!((y[0], y[36]), (2.0, 20.0));
+    }
+}
