@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use depthscale_kernels::add;
 use depthscale_types::{BlockNorms, MixerKind, StackConfig};
 
 use crate::build::Parameters;
@@ -99,9 +100,9 @@ impl<B: Backend, M: Module<B> + Mixer<B>> Block<B, M> {
     fn join(&self, stream: Tensor<B, 2>, branch: Tensor<B, 2>, after: Option<&RmsNorm<B>>) -> Tensor<B, 2> {
         let branch = branch.cast(stream.dtype());
         match (self.norms, after) {
-            (BlockNorms::SandwichBranch, Some(norm)) => stream + norm.forward(branch),
-            (BlockNorms::SandwichSum, Some(norm)) => norm.forward(stream + branch),
-            _ => stream + branch,
+            (BlockNorms::SandwichBranch, Some(norm)) => add(stream, norm.forward(branch)),
+            (BlockNorms::SandwichSum, Some(norm)) => norm.forward(add(stream, branch)),
+            _ => add(stream, branch),
         }
     }
 }

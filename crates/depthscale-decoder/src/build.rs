@@ -128,8 +128,7 @@ pub struct RandomParameters {
 impl RandomParameters {
     /// Draws for a config.
     pub fn new(config: &DecoderConfig, seed: u64) -> Self {
-        let outside = config.prelude.iter().chain(config.readout_stack()).map(|stack| stack.n_layers).sum::<usize>();
-        let blocks = outside + config.core.n_layers * config.depth;
+        let blocks = config.blocks_passed(config.depth);
         Self { seed, branch_scale: (2.0 * blocks as f64).sqrt().recip(), dtype: ComputeDtype::F32 }
     }
 
@@ -149,7 +148,7 @@ impl ParameterSource for RandomParameters {
             ParameterRole::Embedding | ParameterRole::Linear => fan_in.sqrt().recip(),
             ParameterRole::BranchOutput => fan_in.sqrt().recip() * self.branch_scale,
         };
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ name_hash(&parameter.path));
+        let mut rng = parameter_rng(self.seed, &parameter.path);
         Ok((0..n).map(|_| (std * Distribution::<f64>::sample(&StandardNormal, &mut rng)) as f32).collect())
     }
 
@@ -167,9 +166,14 @@ pub fn float_dtype(dtype: ComputeDtype) -> FloatDType {
     }
 }
 
-/// The id of a parameter by its name inside the decoder.
-pub(crate) fn param_id(path: &str) -> ParamId {
+/// The id of a parameter by its name inside the decoder, by which gradients and optimisers know it.
+pub fn param_id(path: &str) -> ParamId {
     ParamId::from(name_hash(path))
+}
+
+/// The stream of random numbers of a parameter, which depends on the seed and its name alone.
+pub(crate) fn parameter_rng(seed: u64, path: &str) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed ^ name_hash(path))
 }
 
 /// FNV-1a, so that every parameter has a stream of its own that no release of the standard library changes.

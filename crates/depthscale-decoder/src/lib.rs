@@ -70,9 +70,12 @@ mod decoder;
 mod error;
 mod families;
 mod hypothesis;
+mod initial;
 mod model;
+mod published;
 mod read;
 mod reasoning_loop;
+mod save;
 mod self_check;
 mod state;
 
@@ -82,10 +85,15 @@ pub use cache::{Phase, Place, SequenceCache, SequenceOptions, SlotKind};
 pub use decoder::{GateUnit, RecurrentDecoder, SharedKv};
 pub use error::{DecoderError, Result};
 pub use exit::{ExitCriterion, ExitRule, StepView};
-pub use families::Published;
 pub use generate::{GenerateOptions, GenerateOutput, GeneratedToken, Generation, Request, StopReason, generate};
 pub use hypothesis::{Hypothesis, Reasoned};
+pub use initial::{InitialDraw, InitialParameters, Initialisation};
 pub use mixer::{BuiltinMixer, Mixer};
 pub use model::ModelDirectory;
+pub use published::Published;
 pub use reasoning_loop::{Reasoning, ReasoningLoop};
-pub use run::{BlockContext, Feed, FeedOutput, HeadShape, LogitRows, Prefill, RunOptions, RunOutput, StepObserver};
+pub use run::{
+    BlockContext, Feed, FeedOutput, HeadShape, LogitRows, Prefill, RunOptions, RunOutput, StepObserver, UnrollOptions,
+    Unrolled,
+};
+pub use save::SaveOptions;

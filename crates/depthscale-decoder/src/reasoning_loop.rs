@@ -17,7 +17,7 @@ use crate::cache::{CacheLayout, Phase, Place, SequenceCache, SequenceOptions};
 use crate::error::{DecoderError, Result};
 use crate::exit::{BuiltinCriterion, ExitCriterion, ExitRule, RowProgress, StepView};
 use crate::read::read;
-use crate::run::{BlockContext, History, RowSet};
+use crate::run::{BlockContext, History, Keys, RowSet};
 
 /// Loops a block until its state has converged.
 pub struct ReasoningLoop<B: Backend, K: RecurrentBlock<B>> {
@@ -147,7 +147,8 @@ impl<B: Backend, K: RecurrentBlock<B>> ReasoningLoop<B, K> {
             place: Place::Core { step },
             layer: 0,
             rows: &rows,
-            caches: &mut [&mut reasoning.cache],
+            keys: Keys::Cached(&mut [&mut reasoning.cache]),
+            slot: self.block.slot(),
             angles: None,
             memory: &reasoning.history.bank,
             written: false,

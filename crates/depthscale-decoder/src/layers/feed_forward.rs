@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::silu;
 use burn::tensor::backend::Backend;
+use depthscale_kernels::swiglu;
 
 use super::Linear;
 
@@ -23,7 +23,7 @@ impl<B: Backend> FeedForward<B> {
     /// - output: `[rows, d_model]`, in the weights' dtype
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let x = x.cast(self.gate.weight().dtype());
-        let gate = silu(self.gate.forward(x.clone()));
-        self.down.forward(gate * self.up.forward(x))
+        let gate = self.gate.forward(x.clone());
+        self.down.forward(swiglu(gate, self.up.forward(x)))
     }
 }

@@ -8,5 +8,4 @@ mod rotary;
 pub use feed_forward::FeedForward;
 pub use linear::Linear;
 pub use norm::RmsNorm;
-pub(crate) use norm::normalise;
 pub use rotary::{Rotary, RotaryAngles};

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::Tensor;
 
 /// `y = x / sqrt(mean(x^2) + eps) * w` over the last dimension.
 #[derive(Module, Debug)]
@@ -32,7 +32,7 @@ impl<B: Backend> RmsNorm<B> {
     /// - x: `[rows, width]`, cast to f32
     /// - output: `[rows, width]`, f32
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        normalise(x, self.eps) * self.weight.val().unsqueeze()
+        depthscale_kernels::rms_norm(x, Some(self.weight.val()), self.eps)
     }
 
     /// Normalises every head of every row with the same weight.
@@ -45,13 +45,6 @@ impl<B: Backend> RmsNorm<B> {
         let width = self.weight.val().dims()[0];
         self.forward(x.reshape([rows * all_heads / width, width])).reshape([rows, all_heads])
     }
-}
-
-/// `x / sqrt(mean(x^2) + eps)` over the rows of `[rows, width]`, in f32.
-pub(crate) fn normalise<B: Backend>(x: Tensor<B, 2>, eps: f64) -> Tensor<B, 2> {
-    let x = x.cast(FloatDType::F32);
-    let mean_square = (x.clone() * x.clone()).mean_dim(1);
-    x / (mean_square + eps).sqrt()
 }
 
 #[cfg(test)]

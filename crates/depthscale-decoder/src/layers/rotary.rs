@@ -1,6 +1,6 @@
 //! Rotary positions for the rows of a forward call.
 
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use depthscale_types::{Positions, RotaryFrequencies, RotaryLayout, StackConfig};
 
@@ -71,6 +71,13 @@ impl<B: Backend> RotaryAngles<B> {
     pub fn select(&self, rows: &Tensor<B, 1, Int>) -> Self {
         let pick = |table: &Tensor<B, 2>| table.clone().select(0, rows.clone());
         Self { cos: pick(&self.cos), sin: pick(&self.sin), layout: self.layout }
+    }
+}
+
+impl<B: AutodiffBackend> RotaryAngles<B> {
+    /// The same on the backend without gradients.
+    pub fn inner(&self) -> RotaryAngles<B::InnerBackend> {
+        RotaryAngles { cos: self.cos.clone().inner(), sin: self.sin.clone().inner(), layout: self.layout }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::build::Parameters;
 use crate::cache::SlotKind;
 use crate::error::Result;
 use crate::layers::Linear;
-use crate::layers::normalise;
+use depthscale_kernels::rms_norm;
 use crate::run::{BlockContext, HeadShape};
 
 /// Linear attention with a decay that each token sets for itself:
@@ -67,7 +67,7 @@ impl<B: Backend> Mixer<B> for GatedRetention<B> {
         let retained = context.retain([queries, keys, values], decay, self.temperature, self.heads);
         let [n, width] = retained.dims();
         let heads = retained.reshape([n * self.heads.n_heads, self.heads.head_dim]);
-        let normalised = normalise(heads, self.norm_eps).reshape([n, width]);
+        let normalised = rms_norm(heads, None, self.norm_eps).reshape([n, width]);
         self.output.forward(silu(self.gate.forward(rows).cast(FloatDType::F32)) * normalised)
     }
 

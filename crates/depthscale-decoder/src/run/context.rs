@@ -3,11 +3,11 @@
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
-use depthscale_kernels::softmax_visible;
-use depthscale_types::StackConfig;
+use depthscale_kernels::{HeadShape, attend_sequences, softmax_visible};
 
+use super::keys::Keys;
 use super::rows::{RowSet, Segment};
-use crate::cache::{KvRows, Place, SequenceCache, Slot};
+use crate::cache::{KvRows, Place, SequenceCache, Slot, SlotKind};
 use crate::layers::RotaryAngles;
 
 /// What a block sees beside its rows: where it stands, the positions of the rows, the caches of their sequences, and the
@@ -19,67 +19,13 @@ pub struct BlockContext<'a, 'c, B: Backend> {
     pub(crate) place: Place,
     pub(crate) layer: usize,
     pub(crate) rows: &'a RowSet<B>,
-    pub(crate) caches: &'a mut [&'c mut SequenceCache<B>],
+    pub(crate) keys: Keys<'a, 'c, B>,
+    /// What the block declared.
+    pub(crate) slot: SlotKind,
     pub(crate) angles: Option<&'a RotaryAngles<B>>,
     pub(crate) memory: &'a [Tensor<B, 2>],
     /// Whether the block's slot was written in this forward pass.
     pub(crate) written: bool,
-}
-
-/// Numbers and width of attention heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadShape {
-    /// Query heads.
-    pub n_heads: usize,
-    /// Key/value heads; divides `n_heads`.
-    pub n_kv_heads: usize,
-    /// Width of one head.
-    pub head_dim: usize,
-}
-
-impl HeadShape {
-    /// The heads of a stack.
-    pub fn of(stack: &StackConfig) -> Self {
-        Self { n_heads: stack.n_heads, n_kv_heads: stack.n_kv_heads, head_dim: stack.head_dim }
-    }
-
-    /// `1 / sqrt(head_dim)`, the usual factor on attention scores.
-    pub fn scale(&self) -> f64 {
-        (self.head_dim as f64).sqrt().recip()
-    }
-
-    /// `[rows, kv_heads * head_dim]` as `[kv_heads, rows, head_dim]`.
-    pub(crate) fn split_kv<B: Backend>(&self, x: Tensor<B, 2>) -> Tensor<B, 3> {
-        let rows = x.dims()[0];
-        x.reshape([rows, self.n_kv_heads, self.head_dim]).swap_dims(0, 1)
-    }
-
-    /// `[rows, heads * head_dim]` as `[kv_heads, group * rows, head_dim]`: the queries that share a key head together.
-    fn split_queries<B: Backend>(&self, x: Tensor<B, 2>) -> Tensor<B, 3> {
-        let rows = x.dims()[0];
-        let group = self.n_heads / self.n_kv_heads;
-        if rows == 1 || group == 1 {
-            // Nothing to interleave: heads (and groups) follow one another as they lie.
-            let x = x.reshape([rows, self.n_heads, self.head_dim]);
-            return match rows {
-                1 => x.reshape([self.n_kv_heads, group, self.head_dim]),
-                _ => x.swap_dims(0, 1),
-            };
-        }
-        x.reshape([rows, self.n_kv_heads, group, self.head_dim]).permute([1, 2, 0, 3]).reshape([
-            self.n_kv_heads,
-            group * rows,
-            self.head_dim,
-        ])
-    }
-
-    /// The way back of [`Self::split_queries`].
-    fn join_queries<B: Backend>(&self, x: Tensor<B, 3>, rows: usize) -> Tensor<B, 2> {
-        let group = self.n_heads / self.n_kv_heads;
-        x.reshape([self.n_kv_heads, group, rows, self.head_dim])
-            .permute([2, 0, 1, 3])
-            .reshape([rows, self.n_heads * self.head_dim])
-    }
 }
 
 impl<B: Backend> BlockContext<'_, '_, B> {
@@ -147,10 +93,18 @@ impl<B: Backend> BlockContext<'_, '_, B> {
         heads: HeadShape,
     ) -> Tensor<B, 2> {
         assert!(!std::mem::replace(&mut self.written, true), "a block has one slot: it attends once");
+        if let Keys::Whole(whole) = &self.keys {
+            let window = match self.slot {
+                SlotKind::Growing => None,
+                SlotKind::Window { window } => Some(window),
+                SlotKind::None | SlotKind::Retention => panic!("the block declared no slot for keys and values"),
+            };
+            return attend_sequences(queries, keys, values, &whole.sequences, heads, window);
+        }
         let dtype = values.dtype();
         let (queries, keys) = ((queries * heads.scale()).cast(dtype), keys.cast(dtype));
         let (place, layer) = (self.place, self.layer);
-        self.for_each_sequence([queries, keys, values], |cache, segment, [queries, keys, values]| {
+        self.for_each_cache([queries, keys, values], |cache, segment, [queries, keys, values]| {
             let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
             let chunk = cache.write(place, layer, own, segment.order.as_ref());
             let queries = heads.split_queries(queries);
@@ -176,8 +130,12 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     /// # Shapes
     /// - queries, output: `[rows, n_heads * head_dim]`
     pub(crate) fn attend_shared(&mut self, queries: Tensor<B, 2>, heads: HeadShape) -> Tensor<B, 2> {
+        if let Keys::Whole(whole) = &self.keys {
+            let Some((keys, values)) = whole.shared.clone() else { panic!("shared keys and values were written") };
+            return attend_sequences(queries, keys, values, &whole.sequences, heads, None);
+        }
         let queries = queries * heads.scale();
-        self.for_each_sequence([queries], |cache, segment, [queries]| {
+        self.for_each_cache([queries], |cache, segment, [queries]| {
             let Slot::Growing(slot) = cache.slot(Place::Readout, 0) else {
                 panic!("the cross-decoder's shared keys and values are a growing slot")
             };
@@ -194,13 +152,20 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     /// # Shapes
     /// - keys, values: `[rows, n_kv_heads * head_dim]`
     pub(crate) fn write_shared(&mut self, keys: Tensor<B, 2>, values: Tensor<B, 2>, heads: HeadShape) {
+        let caches = match &mut self.keys {
+            Keys::Cached(caches) => caches,
+            Keys::Whole(whole) => {
+                whole.shared = Some((keys, values));
+                return;
+            }
+        };
         let keys = keys.cast(values.dtype());
         for (rows, segment) in self.rows.ranges().zip(&self.rows.segments) {
             let part = |x: &Tensor<B, 2>| {
                 heads.split_kv(x.clone().slice([rows.clone(), 0..heads.n_kv_heads * heads.head_dim]))
             };
             let own = KvRows { keys: part(&keys), values: part(&values), log_decay: None };
-            self.caches[segment.sequence].write(Place::Readout, 0, own, None);
+            caches[segment.sequence].write(Place::Readout, 0, own, None);
         }
     }
 
@@ -223,14 +188,26 @@ impl<B: Backend> BlockContext<'_, '_, B> {
         let [queries, keys, values] = [queries, keys, values].map(|x| x.cast(FloatDType::F32));
         let log_decay = log_sigmoid(gate.cast(FloatDType::F32)) / temperature;
         let (place, layer) = (self.place, self.layer);
-        self.for_each_sequence(
+        let rows_of = |keys: Tensor<B, 2>, values: Tensor<B, 2>, log_decay: Tensor<B, 2>| KvRows {
+            keys: heads.split_kv(keys),
+            values: heads.split_kv(values),
+            log_decay: Some(log_decay.transpose()),
+        };
+        if matches!(self.keys, Keys::Whole(_)) {
+            return for_each(
+                self.rows,
+                [queries, keys, values, log_decay],
+                |segment, [queries, keys, values, log_decay]| {
+                    let own = rows_of(keys, values, log_decay);
+                    let mixed = retain_chunk(heads.split_queries(queries), None, own, segment);
+                    heads.join_queries(mixed, segment.len())
+                },
+            );
+        }
+        self.for_each_cache(
             [queries, keys, values, log_decay],
             |cache, segment, [queries, keys, values, log_decay]| {
-                let own = KvRows {
-                    keys: heads.split_kv(keys),
-                    values: heads.split_kv(values),
-                    log_decay: Some(log_decay.transpose()),
-                };
+                let own = rows_of(keys, values, log_decay);
                 let chunk = cache.write(place, layer, own, segment.order.as_ref());
                 let Slot::Retention(slot) = cache.slot(place, layer) else {
                     panic!("the block declared no retention slot")
@@ -241,27 +218,38 @@ impl<B: Backend> BlockContext<'_, '_, B> {
         )
     }
 
-    /// Applies `each` to the rows of every sequence and puts the results together again.
-    fn for_each_sequence<const N: usize>(
+    /// Applies `each` to the rows of every sequence and its cache, and puts the results together again.
+    fn for_each_cache<const N: usize>(
         &mut self,
         inputs: [Tensor<B, 2>; N],
         mut each: impl FnMut(&mut SequenceCache<B>, &Segment<B>, [Tensor<B, 2>; N]) -> Tensor<B, 2>,
     ) -> Tensor<B, 2> {
-        if let [segment] = self.rows.segments.as_slice() {
-            return each(self.caches[segment.sequence], segment, inputs);
-        }
-        let part = |rows: &std::ops::Range<usize>| {
-            inputs.each_ref().map(|x| {
-                let width = x.dims()[1];
-                x.clone().slice([rows.clone(), 0..width])
-            })
-        };
-        let mut outputs = Vec::with_capacity(self.rows.segments.len());
-        for (rows, segment) in self.rows.ranges().zip(&self.rows.segments) {
-            outputs.push(each(self.caches[segment.sequence], segment, part(&rows)));
-        }
-        Tensor::cat(outputs, 0)
+        let rows = self.rows;
+        let Keys::Cached(caches) = &mut self.keys else { unreachable!("whole sequences have no caches") };
+        for_each(rows, inputs, |segment, inputs| each(caches[segment.sequence], segment, inputs))
     }
+}
+
+/// Applies `each` to the rows of every sequence and puts the results together again.
+fn for_each<B: Backend, const N: usize>(
+    rows: &RowSet<B>,
+    inputs: [Tensor<B, 2>; N],
+    mut each: impl FnMut(&Segment<B>, [Tensor<B, 2>; N]) -> Tensor<B, 2>,
+) -> Tensor<B, 2> {
+    if let [segment] = rows.segments.as_slice() {
+        return each(segment, inputs);
+    }
+    let part = |rows: &std::ops::Range<usize>| {
+        inputs.each_ref().map(|x| {
+            let width = x.dims()[1];
+            x.clone().slice([rows.clone(), 0..width])
+        })
+    };
+    let mut outputs = Vec::with_capacity(rows.segments.len());
+    for (range, segment) in rows.ranges().zip(&rows.segments) {
+        outputs.push(each(segment, part(&range)));
+    }
+    Tensor::cat(outputs, 0)
 }
 
 /// Attention over the window's past and the chunk itself, without joining their keys and values.

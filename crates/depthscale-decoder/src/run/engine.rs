@@ -69,27 +69,33 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         Ok(())
     }
 
+    /// That tokens from position `start` on are some, fit the model's positions and are in its vocabulary.
+    pub(super) fn check_tokens(&self, tokens: &[u32], start: usize) -> Result<()> {
+        if tokens.is_empty() {
+            return Err(DecoderError::EmptyPrompt);
+        }
+        let (needed, limit) = (start + tokens.len(), self.config.max_positions);
+        if needed > limit {
+            return Err(DecoderError::PositionLimit { needed, limit });
+        }
+        let vocab_size = self.config.vocab_size;
+        match tokens.iter().position(|&token| token as usize >= vocab_size) {
+            Some(at) => Err(DecoderError::TokenOutOfRange { token: tokens[at], position: start + at, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
     /// Everything that can be told before computing; returns the last step.
     fn check(&self, feeds: &[Feed<'_, B>], options: &RunOptions<'_, B>) -> Result<usize> {
         let layout = self.cache_layout();
         for feed in feeds {
-            if feed.tokens.is_empty() {
-                return Err(DecoderError::EmptyPrompt);
-            }
+            self.check_tokens(feed.tokens, feed.cache.len())?;
             if *feed.cache.layout() != layout {
                 return Err(DecoderError::ForeignCache { message: "its layers, heads or widths are others".into() });
             }
             let needed = feed.cache.len() + feed.tokens.len();
-            if needed > self.config.max_positions {
-                return Err(DecoderError::PositionLimit { needed, limit: self.config.max_positions });
-            }
             if needed > feed.cache.capacity() {
                 return Err(DecoderError::CacheFull { needed, capacity: feed.cache.capacity() });
-            }
-            let vocab_size = self.config.vocab_size;
-            if let Some(at) = feed.tokens.iter().position(|&token| token as usize >= vocab_size) {
-                let position = feed.cache.len() + at;
-                return Err(DecoderError::TokenOutOfRange { token: feed.tokens[at], position, vocab_size });
             }
             if let Some(state) = &feed.initial_state {
                 let expected = [feed.tokens.len(), self.config.d_model];

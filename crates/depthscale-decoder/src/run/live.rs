@@ -36,6 +36,11 @@ impl<B: Backend> History<B> {
         Self { state: initial, previous: None, logits: None, value: None, bank: Vec::new(), memory }
     }
 
+    /// How many states of earlier steps are kept.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// Takes in the state after a step.
     pub(crate) fn advance(&mut self, state: Tensor<B, 2>) {
         if self.memory > 0 {

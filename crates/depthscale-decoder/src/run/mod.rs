@@ -3,14 +3,20 @@
 mod context;
 mod engine;
 mod feed;
+mod keys;
 mod live;
+mod pass;
 mod rows;
+mod unroll;
 mod wave;
 
+pub(crate) use keys::Keys;
 pub(crate) use live::History;
 pub(crate) use rows::RowSet;
 
-pub use context::{BlockContext, HeadShape};
+pub use context::BlockContext;
+pub use depthscale_kernels::HeadShape;
 pub use feed::{Feed, FeedOutput, LogitRows, Prefill, RunOptions, RunOutput, StepObserver};
+pub use unroll::{UnrollOptions, Unrolled};
 
 pub use crate::cache::Place;

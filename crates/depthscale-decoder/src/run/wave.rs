@@ -2,24 +2,22 @@
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, FloatDType, Tensor};
-use depthscale_types::{
-    AfterStep, BlockEvaluations, Evidence, ExitReason, InitialState, Readout, StackConfig, TokenTrace,
-};
+use burn::tensor::Tensor;
+use depthscale_types::{BlockEvaluations, Evidence, ExitReason, TokenTrace};
 
-use super::BlockContext;
 use super::engine::Chunk;
 use super::feed::RunOptions;
+use super::keys::Keys;
 use super::live::{Exited, History, Judged, Live, Recurred};
-use super::rows::{RowSet, index_tensor, join, pick};
-use crate::block::{Block, RecurrentBlock};
-use crate::cache::{Place, SequenceCache};
+use super::pass::StepInput;
+use super::rows::{RowSet, join, pick};
+use crate::block::RecurrentBlock;
+use crate::cache::SequenceCache;
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::exit::{RowProgress, StepView};
-use crate::layers::Rotary;
 use crate::read::read;
-use crate::state::{StateKey, truncated_normal};
+use crate::state::StateKey;
 
 /// One pass of chunks through the decoder.
 pub(super) struct Wave<'w, 'o, B: Backend, K: Module<B>> {
@@ -56,15 +54,9 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let given: Vec<_> = chunks.iter().map(|chunk| chunk.initial_state.clone()).collect();
         let mut caches: Vec<&mut SequenceCache<B>> = chunks.iter_mut().map(|chunk| &mut *chunk.cache).collect();
 
-        let embedded = self.embed(&tokens, &device);
-        let input = match &decoder.config.prelude {
-            None => embedded,
-            Some(stack) => {
-                self.evaluations.prelude += (decoder.prelude.len() * rows.len()) as u64;
-                self.stack(&decoder.prelude, stack, Place::Prelude, embedded, &rows, &mut caches)
-            }
-        };
-        let initial = self.initial_state(&input, &given, &rows, &caches, &device);
+        self.evaluations.prelude += (decoder.prelude.len() * rows.len()) as u64;
+        let input = decoder.read_in(&tokens, &rows, Keys::Cached(&mut caches));
+        let initial = self.initial_state(&input, &given, &rows, &caches);
         let recurred = self.recur(input, initial, &rows, &mut caches)?;
 
         let wanted: Vec<Vec<usize>> = chunks.iter().map(|chunk| chunk.logits.clone()).collect();
@@ -82,7 +74,8 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
             let states = pick(recurred.states, &unread, rows.len(), &device);
             let in_unread = |row: &usize| unread.binary_search(row).ok();
             let wanted: Vec<usize> = wanted_rows.iter().filter_map(in_unread).collect();
-            let fresh = self.read_out(states, kept.as_ref().unwrap_or(&rows), &wanted, &mut caches);
+            let rows = kept.as_ref().unwrap_or(&rows);
+            let fresh = decoder.read_out(states, rows, &wanted, Keys::Cached(&mut caches), self.evaluations);
             if let Some(fresh) = fresh {
                 let wanted: Vec<usize> = wanted.iter().map(|&at| unread[at]).collect();
                 read.add(&wanted, fresh);
@@ -107,41 +100,21 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         Ok(outputs)
     }
 
-    /// `[rows, d_model]`.
-    fn embed(&self, tokens: &[u32], device: &B::Device) -> Tensor<B, 2> {
-        let ids = index_tensor(tokens.iter().map(|&token| i64::from(token)).collect(), device);
-        let rows = self.decoder.embedding.val().select(0, ids).cast(FloatDType::F32);
-        match self.decoder.config.embedding_scale {
-            1.0 => rows,
-            scale => rows * scale,
-        }
-    }
-
     fn initial_state(
         &self,
         input: &Tensor<B, 2>,
         given: &[Option<Tensor<B, 2>>],
         rows: &RowSet<B>,
         caches: &[&mut SequenceCache<B>],
-        device: &B::Device,
     ) -> Tensor<B, 2> {
-        let d_model = self.decoder.config.d_model;
         let of_segment = |(range, given): (std::ops::Range<usize>, &Option<Tensor<B, 2>>), cache: &SequenceCache<B>| {
             if let Some(state) = given {
                 return state.clone();
             }
             let start = cache.len();
             let positions = start..start + range.len();
-            match self.decoder.config.initial_state {
-                InitialState::Embedding => input.clone().slice([range, 0..d_model]),
-                InitialState::TruncatedNormal { std, scale } if !self.options.zero_initial_state => {
-                    let key = StateKey::of(cache.options());
-                    truncated_normal(std, scale, key, positions, d_model, device)
-                }
-                InitialState::Zeros | InitialState::TruncatedNormal { .. } => {
-                    Tensor::zeros([range.len(), d_model], (device, DType::F32))
-                }
-            }
+            let draws = (!self.options.zero_initial_state).then(|| StateKey::of(cache.options()));
+            self.decoder.begin(input, range, positions, draws)
         };
         let parts: Vec<_> =
             rows.ranges().zip(given).zip(caches).map(|(segment, cache)| of_segment(segment, cache)).collect();
@@ -159,7 +132,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let decoder = self.decoder;
         let device = decoder.device();
         let total = all.len();
-        let angles = Rotary::of(&decoder.config.core).map(|rotary| rotary.angles(&all.positions(), &device));
+        let angles = decoder.core_angles(all);
         let mut sums = vec![initial.clone().sum()];
         if let Some(observer) = &mut self.options.observer {
             observer(0, &all.positions(), &initial);
@@ -171,7 +144,9 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
             Live { rows: (0..total).collect(), input, angles, history: History::new(initial, decoder.memory()) };
         for step in 1..=self.max_steps {
             let rows = kept.as_ref().unwrap_or(all);
-            let state = self.step(step, &live, rows, caches);
+            let angles = live.angles.as_ref();
+            let seen = StepInput { step, input: &live.input, rows, angles, bank: &live.history.bank };
+            let state = decoder.recur_once(live.history.state.clone(), seen, Keys::Cached(caches));
             self.evaluations.core += (decoder.core.len() * rows.len()) as u64;
             sums.push(state.clone().sum());
             if let Some(observer) = &mut self.options.observer {
@@ -206,37 +181,6 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         Ok(Recurred::gather(exited, progress, sums, &device))
     }
 
-    /// One recurrence of the rows still active.
-    fn step(
-        &self,
-        step: usize,
-        live: &Live<B>,
-        rows: &RowSet<B>,
-        caches: &mut [&mut SequenceCache<B>],
-    ) -> Tensor<B, 2> {
-        let decoder = self.decoder;
-        let mut state = live.history.state.clone();
-        if let Some(injection) = &decoder.injection {
-            state = injection.forward(Tensor::cat(vec![state, live.input.clone()], 1)).cast(FloatDType::F32);
-        }
-        for (layer, block) in decoder.core.iter().enumerate() {
-            let mut context = BlockContext {
-                place: Place::Core { step },
-                layer,
-                rows,
-                caches,
-                angles: live.angles.as_ref(),
-                memory: &live.history.bank,
-                written: false,
-            };
-            state = block.forward(state, &mut context);
-        }
-        match decoder.config.after_step {
-            AfterStep::Keep => state,
-            AfterStep::FinalNorm => decoder.final_norm.forward(state),
-        }
-    }
-
     /// The exit values after a step, where the rule asks for them.
     fn judge(
         &mut self,
@@ -257,7 +201,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         let logits = match exit.evidence() {
             Evidence::Logits => {
                 let every: Vec<usize> = (0..rows.len()).collect();
-                self.read_out(state.clone(), rows, &every, caches)
+                self.decoder.read_out(state.clone(), rows, &every, Keys::Cached(caches), self.evaluations)
             }
             _ => None,
         };
@@ -276,89 +220,6 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> Wave<'_, '_, B, K> {
         history.value = values.clone().or(history.value.take());
         history.logits.clone_from(&logits);
         Ok(Judged { values: values.map(read).transpose()?, logits })
-    }
-
-    /// From states to logits: every row passes what the caches need, the rows wanted the rest.
-    fn read_out(
-        &mut self,
-        states: Tensor<B, 2>,
-        rows: &RowSet<B>,
-        wanted: &[usize],
-        caches: &mut [&mut SequenceCache<B>],
-    ) -> Option<Tensor<B, 2>> {
-        let decoder = self.decoder;
-        let device = decoder.device();
-        let n = rows.len();
-        let normalised = match &decoder.config.readout {
-            Readout::Head | Readout::NormHead | Readout::CrossDecoder { .. } if wanted.is_empty() => {
-                self.keep_shared(&states, rows, caches);
-                return None;
-            }
-            Readout::Head => pick(states, wanted, n, &device),
-            Readout::NormHead => decoder.final_norm.forward(pick(states, wanted, n, &device)),
-            Readout::Coda(stack) => {
-                let normalised = decoder.final_norm.forward(states);
-                self.evaluations.readout += (decoder.readout.len() * n) as u64;
-                let read = self.stack(&decoder.readout, stack, Place::Readout, normalised, rows, caches);
-                if wanted.is_empty() {
-                    return None;
-                }
-                decoder.final_norm.forward(pick(read, wanted, n, &device))
-            }
-            Readout::CrossDecoder { layers, .. } => {
-                self.keep_shared(&states, rows, caches);
-                let kept;
-                let (states, rows) = if wanted.len() == n {
-                    (states, rows)
-                } else {
-                    kept = rows.keep(wanted, &device);
-                    (pick(states, wanted, n, &device), &kept)
-                };
-                self.evaluations.readout += (decoder.readout.len() * wanted.len()) as u64;
-                let read = self.stack(&decoder.readout, layers, Place::Readout, states, rows, caches);
-                decoder.final_norm.forward(read)
-            }
-        };
-        Some(decoder.apply_head(normalised))
-    }
-
-    /// A stack outside the recurrence.
-    fn stack(
-        &self,
-        blocks: &[Block<B>],
-        stack: &StackConfig,
-        place: Place,
-        mut state: Tensor<B, 2>,
-        rows: &RowSet<B>,
-        caches: &mut [&mut SequenceCache<B>],
-    ) -> Tensor<B, 2> {
-        let device = self.decoder.device();
-        let angles = Rotary::of(stack).map(|rotary| rotary.angles(&rows.positions(), &device));
-        for (layer, block) in blocks.iter().enumerate() {
-            let mut context =
-                BlockContext { place, layer, rows, caches, angles: angles.as_ref(), memory: &[], written: false };
-            state = block.forward(state, &mut context);
-        }
-        state
-    }
-
-    /// Projects the shared keys and values of every row and keeps them, in models with a cross-decoder.
-    fn keep_shared(&self, states: &Tensor<B, 2>, rows: &RowSet<B>, caches: &mut [&mut SequenceCache<B>]) {
-        let (Some(shared), Some(layers)) = (&self.decoder.shared, self.decoder.config.readout_stack()) else { return };
-        let device = self.decoder.device();
-        let angles = Rotary::of(layers).map(|rotary| rotary.angles(&rows.positions(), &device));
-        let mut context = BlockContext {
-            place: Place::Readout,
-            layer: 0,
-            rows,
-            caches,
-            angles: angles.as_ref(),
-            memory: &[],
-            written: false,
-        };
-        let normalised = shared.norm.forward(states.clone());
-        let keys = context.rotate(shared.key_treatment.apply(shared.key.forward(normalised.clone())));
-        context.write_shared(keys, shared.value.forward(normalised), shared.heads);
     }
 }
 

@@ -5,6 +5,7 @@ mod layouts;
 mod published;
 mod reasoning;
 mod requests;
+mod unroll;
 
 /// Everything public can be handed to another thread.
 #[test]
