@@ -19,6 +19,7 @@ pub(crate) trait Fused<const N: usize>: Clone + Debug + Send + 'static {
     fn forward(&self, inputs: [Matrix<'_>; N]) -> (Vec<f32>, [usize; 2], Vec<f32>);
 
     /// From the gradient of the result to those of the inputs; `None` where an input has none.
+    #[cfg_attr(not(feature = "autodiff"), allow(dead_code, reason = "only a recorded operation is pulled back"))]
     fn backward(&self, inputs: [Matrix<'_>; N], saved: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; N];
 }
 

@@ -197,7 +197,7 @@ mod fast {
         #[inline(always)]
         fn mix_sequence(&self, [q, k, v]: [Matrix<'_>; 3], start: usize, mixed: &mut [f32], sums: &mut [f32]) {
             let (n_heads, scale) = (self.heads.n_heads, self.heads.scale() as f32);
-            let length = sums.len() / n_heads;
+            let length = sums.len() / (2 * n_heads);
             let rows = start..start + length;
             let mut weights = vec![0.0; length];
             let mut query = vec![0.0; self.heads.head_dim];
@@ -213,8 +213,8 @@ mod fast {
                     let largest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                     weights.iter_mut().for_each(|weight| *weight = exp(*weight - largest));
                     let sum: f32 = weights.iter().sum();
-                    // What the gradient forms the weights from again: their largest score and the log of their sum.
-                    sums[at * n_heads + head] = largest + sum.ln();
+                    // What the gradient forms the same weights from again.
+                    sums[2 * (at * n_heads + head)..][..2].copy_from_slice(&[largest, sum]);
                     let mixed = &mut mixed[at * q.columns..][own.clone()];
                     for (key, weight) in weights.iter().enumerate() {
                         add_scaled(mixed, weight / sum, &v.row(start + first + key)[shared.clone()]);
@@ -251,8 +251,9 @@ mod fast {
                     let g = &upstream.row(start + at)[own.clone()];
                     score(weights, &query, &keys, length, first..at + 1);
                     score(pulls, g, &values, length, first..at + 1);
-                    let sum = sums[(start + at) * n_heads + head];
-                    weights.iter_mut().for_each(|weight| *weight = exp(*weight - sum));
+                    let kept = 2 * ((start + at) * n_heads + head);
+                    let (largest, sum) = (sums[kept], sums[kept + 1]);
+                    weights.iter_mut().for_each(|weight| *weight = exp(*weight - largest) / sum);
                     let mean = dot(weights, pulls);
                     for (pull, weight) in pulls.iter_mut().zip(weights.iter()) {
                         *pull = weight * (*pull - mean);
@@ -272,9 +273,9 @@ mod fast {
     impl Fused<3> for Attention {
         fn forward(&self, inputs: [Matrix<'_>; 3]) -> (Vec<f32>, [usize; 2], Vec<f32>) {
             let [q, ..] = inputs;
-            let (mut mixed, mut sums) = (vec![0.0; q.values.len()], vec![0.0; q.rows() * self.heads.n_heads]);
+            let (mut mixed, mut sums) = (vec![0.0; q.values.len()], vec![0.0; 2 * q.rows() * self.heads.n_heads]);
             let outputs = pieces(&mut mixed, &self.lengths, q.columns);
-            let sums_of = pieces(&mut sums, &self.lengths, self.heads.n_heads);
+            let sums_of = pieces(&mut sums, &self.lengths, 2 * self.heads.n_heads);
             let work = outputs.into_par_iter().zip(sums_of).zip(starts(&self.lengths));
             let arch = pulp::Arch::new();
             work.for_each(|((mixed, sums), start)| arch.dispatch(|| self.mix_sequence(inputs, start, mixed, sums)));
