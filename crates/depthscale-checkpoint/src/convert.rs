@@ -1,11 +1,18 @@
-//! From stored little-endian bytes to numbers.
+//! From stored little-endian bytes to numbers and back.
 //!
 //! Data in a file may lie at any alignment, so values are assembled from their bytes; on a little-endian machine the
 //! compiler turns each of these loops into vector loads and stores, which for `f32` is a plain copy. A tail shorter than a
 //! value cannot occur, because headers are checked, and would be left out.
 
-use half::f16;
+use std::io::{self, Write};
+
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+use crate::WrittenDtype;
+
+/// Values converted at once: `half` uses the machine's conversion instructions only on slices.
+const BLOCK: usize = 1024;
 
 /// The place of the first value that is NaN or infinite.
 ///
@@ -39,8 +46,6 @@ pub(crate) fn f32_from_bf16(bytes: &[u8]) -> Vec<f32> {
 
 /// Stored `F16`, exact: every f16 has an f32 of the same value. NaN stays NaN.
 pub(crate) fn f32_from_f16(bytes: &[u8]) -> Vec<f32> {
-    // In blocks, since `half` uses the machine's conversion instructions only on slices.
-    const BLOCK: usize = 1024;
     let (values, _) = bytes.as_chunks::<2>();
     let mut out = vec![0.0; values.len()];
     let mut block = [f16::ZERO; BLOCK];
@@ -52,6 +57,44 @@ pub(crate) fn f32_from_f16(bytes: &[u8]) -> Vec<f32> {
         block.convert_to_f32_slice(out);
     }
     out
+}
+
+/// Writes values in a format as little-endian bytes; the half formats round to the nearest value, ties to even.
+pub(crate) fn write_f32(out: &mut impl Write, values: &[f32], dtype: WrittenDtype) -> io::Result<()> {
+    let mut bytes = [0; BLOCK * size_of::<f32>()];
+    for block in values.chunks(BLOCK) {
+        match dtype {
+            WrittenDtype::F32 => fill(&mut bytes, block.iter().map(|value| value.to_le_bytes())),
+            WrittenDtype::F16 => {
+                let mut halves = [f16::ZERO; BLOCK];
+                let halves = &mut halves[..block.len()];
+                halves.convert_from_f32_slice(block);
+                fill(&mut bytes, halves.iter().map(|half| half.to_le_bytes()));
+            }
+            WrittenDtype::Bf16 => {
+                fill(&mut bytes, block.iter().map(|&value| bf16::from_f32(value).to_le_bytes()));
+            }
+        }
+        out.write_all(&bytes[..block.len() * dtype.n_bytes()])?;
+    }
+    Ok(())
+}
+
+fn fill<const N: usize>(bytes: &mut [u8], values: impl Iterator<Item = [u8; N]>) {
+    let (chunks, _) = bytes.as_chunks_mut();
+    chunks.iter_mut().zip(values).for_each(|(chunk, value)| *chunk = value);
+}
+
+/// The place of the first finite value that would be infinite in a format.
+pub(crate) fn first_overflow(values: &[f32], dtype: WrittenDtype) -> Option<usize> {
+    // Half a step above the largest finite value, where rounding goes up to infinity: 65,504 + 16 in f16, whose last step
+    // is 32, and 2^128 - 2^119 in bf16. A tie goes to the even of the two, which is infinity.
+    let limit = match dtype {
+        WrittenDtype::F32 => return None,
+        WrittenDtype::F16 => 65_520.0,
+        WrittenDtype::Bf16 => f32::from_bits(0x7f7f_8000),
+    };
+    values.iter().position(|value| value.is_finite() && value.abs() >= limit)
 }
 
 /// Stored `I64`.
@@ -116,6 +159,55 @@ mod tests {
                 assert!(value.is_nan() || value.is_sign_negative() == (bits >> 15 == 1));
             }
         });
+    }
+
+    #[test]
+    fn f32_longer_than_a_block_is_written_whole() {
+        let values: Vec<f32> = (0..10_000).map(|i| i as f32).collect();
+        let mut bytes = Vec::new();
+        write_f32(&mut bytes, &values, WrittenDtype::F32).unwrap();
+        assert_eq!(f32_from_f32(&bytes), values);
+    }
+
+    #[test]
+    fn halves_are_rounded_to_the_nearest_ties_to_even() {
+        let written = |values: &[f32], dtype| {
+            let mut bytes = Vec::new();
+            write_f32(&mut bytes, values, dtype).unwrap();
+            bytes
+        };
+        // Above 1 the steps of f16 are 2^-10, and those of bf16 2^-7: half a step is a tie, a little more is not.
+        for (dtype, step) in [(WrittenDtype::F16, 2.0_f32.powi(-10)), (WrittenDtype::Bf16, 2.0_f32.powi(-7))] {
+            let values = [1.0 + 0.5 * step, 1.0 + 0.51 * step, 1.0 + 1.5 * step, -1.0 - 1.49 * step, f32::INFINITY];
+            let bytes = written(&values, dtype);
+            let read = if dtype == WrittenDtype::F16 { f32_from_f16(&bytes) } else { f32_from_bf16(&bytes) };
+            assert_eq!(read, [1.0, 1.0 + step, 1.0 + 2.0 * step, -1.0 - step, f32::INFINITY]);
+        }
+        // Every finite f16 is written as itself.
+        let all: Vec<f32> =
+            (0..=u16::MAX).map(|bits| f16::from_bits(bits).to_f32()).filter(|v| v.is_finite()).collect();
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&f32_from_f16(&written(&all, WrittenDtype::F16))), bits(&all));
+    }
+
+    #[test]
+    fn an_overflow_is_what_rounds_to_infinity() {
+        for (dtype, largest) in [
+            (WrittenDtype::F16, 65_519.996),
+            (WrittenDtype::Bf16, f32::from_bits(0x7f7f_7fff)),
+            (WrittenDtype::F32, f32::MAX),
+        ] {
+            assert_eq!(first_overflow(&[largest, -largest, f32::INFINITY, f32::NAN], dtype), None, "{dtype:?}");
+            let next = f32::from_bits(largest.to_bits() + 1);
+            let expected = (dtype != WrittenDtype::F32).then_some(1);
+            assert_eq!(first_overflow(&[1.0, -next], dtype), expected, "{dtype:?}");
+            let infinite = match dtype {
+                WrittenDtype::F16 => f16::from_f32(next).is_infinite() && f16::from_f32(largest).is_finite(),
+                WrittenDtype::Bf16 => bf16::from_f32(next).is_infinite() && bf16::from_f32(largest).is_finite(),
+                WrittenDtype::F32 => true,
+            };
+            assert!(infinite, "{dtype:?}");
+        }
     }
 
     #[test]

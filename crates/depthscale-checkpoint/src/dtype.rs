@@ -1,4 +1,4 @@
-//! What a checkpoint says about a tensor before its data is read.
+//! Number formats of tensors, and what a checkpoint says about one before its data is read.
 
 use std::fmt;
 
@@ -63,6 +63,47 @@ impl From<Dtype> for StoredDtype {
             // The specification grows; a format newer than this list is still named as one that is not read.
             _ => Self::Other("a newer format"),
         }
+    }
+}
+
+/// The number format a tensor is written in.
+///
+/// The half formats round to the nearest value, ties to even. A value too large for its format is an error
+/// ([`CheckpointError::Overflow`](crate::CheckpointError::Overflow)); infinities and NaN stay what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WrittenDtype {
+    /// 32-bit IEEE 754 float: values keep every bit.
+    #[default]
+    F32,
+    /// 16-bit IEEE 754 float: 11 bits of precision, at most 65,504.
+    F16,
+    /// The upper half of a 32-bit float, rounded: 8 bits of precision, nearly the range of `F32`.
+    Bf16,
+}
+
+impl WrittenDtype {
+    /// Bytes of one value.
+    pub fn n_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+impl From<WrittenDtype> for Dtype {
+    fn from(dtype: WrittenDtype) -> Self {
+        match dtype {
+            WrittenDtype::F32 => Self::F32,
+            WrittenDtype::F16 => Self::F16,
+            WrittenDtype::Bf16 => Self::BF16,
+        }
+    }
+}
+
+impl From<WrittenDtype> for StoredDtype {
+    fn from(dtype: WrittenDtype) -> Self {
+        Dtype::from(dtype).into()
     }
 }
 

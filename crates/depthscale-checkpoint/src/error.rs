@@ -282,6 +282,19 @@ pub enum CheckpointError {
         /// How many values were given.
         n_values: usize,
     },
+
+    /// A value of a tensor to be written is too large for the format it is to be written in.
+    #[error("tensor {name:?}: element {index} is {value}, which is too large for {dtype}")]
+    Overflow {
+        /// The tensor.
+        name: String,
+        /// Index of the first such element in row-major order.
+        index: usize,
+        /// The value.
+        value: f32,
+        /// The format.
+        dtype: StoredDtype,
+    },
 }
 
 fn pytorch_hint(pytorch: &Option<String>) -> String {

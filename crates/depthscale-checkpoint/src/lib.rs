@@ -56,7 +56,7 @@ mod writer;
 pub use atomic::{Overwrite, write_atomically};
 pub use checkpoint::Checkpoint;
 pub use convert::first_non_finite;
-pub use dtype::{StoredDtype, TensorInfo};
+pub use dtype::{StoredDtype, TensorInfo, WrittenDtype};
 pub use error::CheckpointError;
 pub use writer::{CheckpointWriter, TensorToWrite};
 

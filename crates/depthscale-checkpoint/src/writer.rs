@@ -1,19 +1,20 @@
 //! Writing checkpoints.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::atomic::{PartialFile, failed, refuse_existing, sync_directory};
+use crate::convert::{first_overflow, write_f32};
 use crate::header::{MAX_HEADER, PREFIX};
 use crate::index::Index;
 use crate::sharding::{divide, shard_name};
-use crate::{CheckpointError, INDEX_FILE, Overwrite, SINGLE_FILE};
+use crate::{CheckpointError, INDEX_FILE, Overwrite, SINGLE_FILE, WrittenDtype};
 
 /// One tensor of a checkpoint to be written.
 #[derive(Debug, Clone)]
@@ -24,20 +25,27 @@ pub struct TensorToWrite<'a> {
     pub shape: Vec<usize>,
     /// Its values in row-major order, as many as the shape holds.
     pub data: Cow<'a, [f32]>,
+    /// The format it is written in.
+    pub dtype: WrittenDtype,
 }
 
 impl<'a> TensorToWrite<'a> {
-    /// A tensor of owned or borrowed data.
+    /// A tensor of owned or borrowed data, to be written as `f32`.
     pub fn new(name: impl Into<String>, shape: impl Into<Vec<usize>>, data: impl Into<Cow<'a, [f32]>>) -> Self {
-        Self { name: name.into(), shape: shape.into(), data: data.into() }
+        Self { name: name.into(), shape: shape.into(), data: data.into(), dtype: WrittenDtype::F32 }
     }
 
-    fn n_bytes(&self) -> u64 {
-        size_of_val::<[f32]>(&self.data) as u64
+    /// The same tensor, to be written in another format.
+    pub fn with_dtype(self, dtype: WrittenDtype) -> Self {
+        Self { dtype, ..self }
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.data.len() * self.dtype.n_bytes()
     }
 }
 
-/// Writes checkpoints of `f32` tensors into a model directory, bit for bit.
+/// Writes checkpoints into a model directory: `f32` tensors bit for bit, others rounded to their format.
 ///
 /// Everything is written under temporary names in the same directory and brought to disk before anything gets its
 /// real name, so an error such as a full disk leaves what was there before. Files of the same tensors are the same
@@ -61,8 +69,8 @@ impl CheckpointWriter {
     ///
     /// # Errors
     ///
-    /// If there are no tensors, a name is repeated or reserved, data does not fill its shape, a checkpoint is there and
-    /// must stay, or the operating system refuses.
+    /// If there are no tensors, a name is repeated or reserved, data does not fill its shape or is too large for its
+    /// format, a checkpoint is there and must stay, or the operating system refuses.
     pub fn write_single(&self, tensors: &[TensorToWrite<'_>]) -> Result<PathBuf, CheckpointError> {
         let (single, index) = (self.dir.join(SINGLE_FILE), self.dir.join(INDEX_FILE));
         self.check(tensors)?;
@@ -96,7 +104,7 @@ impl CheckpointWriter {
     ) -> Result<PathBuf, CheckpointError> {
         let (single, index) = (self.dir.join(SINGLE_FILE), self.dir.join(INDEX_FILE));
         self.check(tensors)?;
-        let sizes: Vec<u64> = tensors.iter().map(TensorToWrite::n_bytes).collect();
+        let sizes: Vec<u64> = tensors.iter().map(|tensor| tensor.n_bytes() as u64).collect();
         let runs = divide(&sizes, max_shard_bytes);
         let names: Vec<String> = (1..=runs.len()).map(|number| shard_name(number, runs.len())).collect();
 
@@ -157,6 +165,14 @@ impl CheckpointWriter {
                     n_values: tensor.data.len(),
                 });
             }
+            if let Some(index) = first_overflow(&tensor.data, tensor.dtype) {
+                return Err(CheckpointError::Overflow {
+                    name: tensor.name.clone(),
+                    index,
+                    value: tensor.data[index],
+                    dtype: tensor.dtype.into(),
+                });
+            }
         }
         Ok(())
     }
@@ -193,12 +209,13 @@ impl Drop for Published {
 /// Writes checked tensors as one safetensors file that is to be published as `path`.
 fn write_file(path: &Path, tensors: &[TensorToWrite<'_>]) -> Result<PartialFile, CheckpointError> {
     let mut sorted: Vec<&TensorToWrite<'_>> = tensors.iter().collect();
-    sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    // Wider formats first, so that every value lies at a multiple of its size, which some readers insist on.
+    sorted.sort_unstable_by_key(|tensor| (Reverse(tensor.dtype.n_bytes()), &tensor.name));
     let header = header(path, &sorted)?;
     PartialFile::write(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        sorted.iter().try_for_each(|tensor| write_values(out, &tensor.data))
+        sorted.iter().try_for_each(|tensor| write_f32(out, &tensor.data, tensor.dtype))
     })
 }
 
@@ -210,8 +227,9 @@ fn header(path: &Path, tensors: &[&TensorToWrite<'_>]) -> Result<Vec<u8>, Checkp
         .iter()
         .map(|tensor| {
             let start = offset;
-            offset += size_of_val::<[f32]>(&tensor.data);
-            let info = TensorInfo { dtype: Dtype::F32, shape: tensor.shape.clone(), data_offsets: (start, offset) };
+            offset += tensor.n_bytes();
+            let info =
+                TensorInfo { dtype: tensor.dtype.into(), shape: tensor.shape.clone(), data_offsets: (start, offset) };
             (tensor.name.clone(), info)
         })
         .collect();
@@ -224,20 +242,6 @@ fn header(path: &Path, tensors: &[&TensorToWrite<'_>]) -> Result<Vec<u8>, Checkp
         return Err(bad(format!("{} bytes of names and shapes, the limit is {MAX_HEADER}", json.len())));
     }
     Ok(json)
-}
-
-/// Writes values as little-endian bytes.
-fn write_values(out: &mut impl Write, values: &[f32]) -> io::Result<()> {
-    const BLOCK: usize = 4096;
-    let mut bytes = [0; BLOCK * size_of::<f32>()];
-    for block in values.chunks(BLOCK) {
-        let (chunks, _) = bytes.as_chunks_mut();
-        for (chunk, value) in chunks.iter_mut().zip(block) {
-            *chunk = value.to_le_bytes();
-        }
-        out.write_all(&bytes[..size_of_val(block)])?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -255,14 +259,6 @@ mod tests {
             String::from_utf8(json).unwrap().trim_end(),
             r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1,2],"data_offsets":[4,12]}}"#
         );
-    }
-
-    #[test]
-    fn values_longer_than_a_block_are_whole() {
-        let values: Vec<f32> = (0..10_000).map(|i| i as f32).collect();
-        let mut bytes = Vec::new();
-        write_values(&mut bytes, &values).unwrap();
-        assert_eq!(crate::convert::f32_from_f32(&bytes), values);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use depthscale_checkpoint::{Checkpoint, CheckpointError, CheckpointWriter, Overwrite, TensorToWrite};
+use depthscale_checkpoint::{
+    Checkpoint, CheckpointError, CheckpointWriter, Overwrite, StoredDtype, TensorToWrite, WrittenDtype,
+};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
@@ -149,6 +151,52 @@ fn a_write_that_fails_halfway_leaves_nothing_new() {
     assert!(matches!(failed, Err(CheckpointError::Io { path, .. }) if path == obstacle));
     assert!(listing(dir.path()).iter().all(|name| !name.ends_with(".partial")));
     assert!(Checkpoint::open(dir.path()).is_err(), "half a checkpoint does not open");
+}
+
+#[test]
+fn half_formats_come_back_rounded_and_half_the_size() {
+    // The spacing of f16 at 1 is 2^-10 and that of bf16 2^-7; 0.1 is 0x2e66 = 0.0999756 in f16 and 0x3dcd = 0.1000977 in
+    // bf16; 65,504 is the largest f16, and the nearest bf16 to it is 65,536.
+    let values = vec![1.0, -0.0, 0.1, 65_504.0, 1.0 + 2.0_f32.powi(-9)];
+    for (dtype, stored, read) in [
+        (WrittenDtype::F16, StoredDtype::F16, [1.0, -0.0, 0.099_975_586, 65_504.0, 1.0 + 2.0_f32.powi(-9)]),
+        (WrittenDtype::Bf16, StoredDtype::Bf16, [1.0, -0.0, 0.100_097_656, 65_536.0, 1.0]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let tensors = [
+            TensorToWrite::new("a.half", [5], values.clone()).with_dtype(dtype),
+            TensorToWrite::new("z.whole", [2], vec![0.1, 1e30]),
+        ];
+        let path = CheckpointWriter::new(dir.path(), Overwrite::No).write_single(&tensors).unwrap();
+        let checkpoint = Checkpoint::open(dir.path()).unwrap();
+        assert_eq!(checkpoint.info("a.half").unwrap().dtype, stored);
+        assert_eq!(checkpoint.read_f32("a.half", &[5]).unwrap(), read);
+        assert_eq!(checkpoint.read_f32("z.whole", &[2]).unwrap(), [0.1, 1e30]);
+        assert_eq!(checkpoint.total_bytes(), 5 * 2 + 2 * 4);
+        // Five halves before a float would put it at an odd place.
+        let bytes = fs::read(path).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(metadata.info("z.whole").unwrap().data_offsets, (0, 8));
+
+        let sharded = tempfile::tempdir().unwrap();
+        let index = CheckpointWriter::new(sharded.path(), Overwrite::No).write_sharded(&tensors, 10).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(index).unwrap()).unwrap();
+        assert_eq!(json["metadata"]["total_size"], 18);
+        assert_eq!(Checkpoint::open(sharded.path()).unwrap().read_f32("a.half", &[5]).unwrap(), read);
+    }
+}
+
+#[test]
+fn a_value_too_large_for_its_format_is_named_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("model");
+    let tensors = [
+        TensorToWrite::new("fits", [1], vec![65_504.0]).with_dtype(WrittenDtype::F16),
+        TensorToWrite::new("large", [3], vec![0.0, f32::INFINITY, -65_520.0]).with_dtype(WrittenDtype::F16),
+    ];
+    let error = CheckpointWriter::new(&target, Overwrite::No).write_single(&tensors).unwrap_err();
+    assert_eq!(error.to_string(), "tensor \"large\": element 2 is -65520, which is too large for F16");
+    assert!(!target.exists());
 }
 
 fn any_tensor() -> impl Strategy<Value = (Vec<usize>, Vec<u32>)> {
