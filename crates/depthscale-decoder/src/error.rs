@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use depthscale_checkpoint::CheckpointError;
-use depthscale_types::ComputeDtype;
+use depthscale_types::{ComputeDtype, Family};
 
 /// Result of this crate.
 pub type Result<T, E = DecoderError> = std::result::Result<T, E>;
@@ -61,6 +61,22 @@ pub enum DecoderError {
     ForeignConfig {
         /// The model directory whose layout was to be used.
         path: PathBuf,
+    },
+    /// A decoder to be saved as a model whose config is another.
+    #[error("the decoder was built from another config than that of the {family} model it is to be saved as")]
+    ForeignDecoder {
+        /// The model's family.
+        family: Family,
+    },
+    /// A config.json that asks for initial parameters drawn in a way that is not implemented.
+    #[error(
+        "{key} is {value}: initial parameters are not drawn in that way, so the model cannot be begun from scratch"
+    )]
+    InitialisationNotImplemented {
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
     },
     /// A copy of a tied weight that is another.
     #[error("tensor {copy} is not the copy of {original} that the config says it is: they differ from row {row} on")]

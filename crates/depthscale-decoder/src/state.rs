@@ -54,7 +54,7 @@ impl StateKey {
 }
 
 /// A standard normal draw within the cut, by rejection.
-fn cut_normal(rng: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn cut_normal(rng: &mut ChaCha8Rng) -> f64 {
     loop {
         let draw: f64 = rng.sample(StandardNormal);
         if draw.abs() <= CUT {

@@ -1,23 +1,28 @@
 //! Huginn-0125, `huginn_raven` (arXiv 2502.05171): prelude, a core into which the input is injected at every step from a
 //! random state, coda.
 
+use depthscale_checkpoint::TensorToWrite;
 use depthscale_types::{
     AfterStep, BlockNorms, DecoderConfig, ExitGate, ExitPolicy, Family, InitialState, Injection, MixerKind, OutputHead,
     ParameterSpec, Positions, QueryKey, Readout, RotaryFrequencies, RotaryLayout, StackConfig,
 };
 use serde_json::{Value, json};
 
-use super::{Location, Published, PublishedConfig, no_such_parameter, split_path};
+use super::{Location, PublishedConfig, Translated, no_such_parameter, split_path};
 use crate::error::Result;
+use crate::initial::Initialisation;
 
 pub(super) const MODEL_TYPE: &str = "huginn_raven";
 
 pub(super) const HEAD: &str = "lm_head.weight";
 
+/// The one way of drawing initial parameters that is implemented.
+const INIT_STRATEGY: &str = "takase";
+
 /// The rotary table, which published files carry as a buffer.
 pub(super) const BUFFERS: [&str; 2] = ["freqs_cis", "transformer.freqs_cis"];
 
-pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
+pub(super) fn translate(published: &mut PublishedConfig) -> Result<Translated> {
     let d_model = published.size("n_embd")?;
     let n_heads = match published.value("n_heads") {
         Some(_) => published.size("n_heads")?,
@@ -52,18 +57,17 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
     let [prelude, core, coda] = ["prelude", "recurrent_block", "coda"].map(|part| format!("n_layers_in_{part}"));
     let (prelude, core, coda) = (published.size(&prelude)?, published.size(&core)?, published.size(&coda)?);
     same(published, "n_layers", prelude + core + coda)?;
-    // How it was trained and initialised; padding of the vocabulary is in padded_vocab_size.
+    // How it was trained; padding of the vocabulary is in padded_vocab_size.
     published.without_influence(&[
         "effective_expected_depth",
-        "init_orthogonal",
-        "init_strategy",
         "mean_backprop_depth",
         "padding_multiple",
         "sampling_scheme",
         "test_time_noise_type",
         "tie_word_embeddings",
     ]);
-    let (std, scale) = initial_values(published, d_model)?;
+    let std = initial_value(published, "std", derived_std(d_model))?;
+    let scale = initial_value(published, "embed_scale", (d_model as f64).sqrt())?;
     let stack = StackConfig {
         n_layers: core,
         n_heads,
@@ -107,20 +111,65 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
         head: if published.flag_or("tie_embeddings", true)? { OutputHead::Tied } else { OutputHead::Separate },
         exit_gate: ExitGate::None,
     };
-    Ok(Published { config, exit: ExitPolicy::default() })
+    let initialisation = initialisation(published, &config)?;
+    Ok(Translated { config, exit: ExitPolicy::default(), initialisation })
 }
 
-/// Deviation of the initial state and the factor on embeddings and states: given, or those the published code derives.
-fn initial_values(published: &mut PublishedConfig, d_model: usize) -> Result<(f64, f64)> {
-    let derived = ((2.0 / (5.0 * d_model as f64)).sqrt(), (d_model as f64).sqrt());
-    let Some(values) = published.value("init_values") else { return Ok(derived) };
-    let number = |key: &str, default: f64| match values.get(key) {
-        None | Some(Value::Null) => Ok(default),
+/// `sqrt(2 / (5 d_model))`, the deviation of states and matrices that the published code derives.
+fn derived_std(d_model: usize) -> f64 {
+    (2.0 / (5.0 * d_model as f64)).sqrt()
+}
+
+/// A number of `init_values`: given, or the one the published code derives.
+fn initial_value(published: &mut PublishedConfig, key: &str, derived: f64) -> Result<f64> {
+    let values = published.value("init_values");
+    match values.as_ref().and_then(|values| values.get(key)) {
+        None | Some(Value::Null) => Ok(derived),
         Some(value) => {
             value.as_f64().ok_or_else(|| published.error(format!("init_values.{key} is {value}, expected a number")))
         }
+    }
+}
+
+/// The way "takase": deviations of `init_values`, or those derived from the width and from the blocks a token passes at
+/// the mean recurrence.
+fn initialisation(published: &mut PublishedConfig, config: &DecoderConfig) -> Result<Initialisation> {
+    let mut given = |key: &str, derived: f64| match initial_value(published, key, derived)? {
+        value if value < 0.0 => Err(published.error(format!("init_values.{key} is {value}, must not be negative"))),
+        value => Ok(value),
     };
-    Ok((number("std", derived.0)?, number("embed_scale", derived.1)?))
+    let std = derived_std(config.d_model);
+    let blocks = config.blocks_passed(config.depth);
+    let takase = Initialisation::TruncatedNormal {
+        std: given("std", std)?,
+        embedding: given("embedding", std)?,
+        branch_output: given("out_proj", std / (2.0 * blocks as f64).sqrt())?,
+    };
+    let not_implemented =
+        |key: &str, value: Value| Initialisation::NotImplemented { key: key.into(), value: value.to_string() };
+    let orthogonal = published.flag_or("init_orthogonal", false)?;
+    match published.value("init_strategy") {
+        Some(strategy) if strategy != INIT_STRATEGY => Ok(not_implemented("init_strategy", strategy)),
+        _ if orthogonal => Ok(not_implemented("init_orthogonal", json!(true))),
+        _ => Ok(takase),
+    }
+}
+
+/// The rotary table as the published model keeps it, `[1, max_positions, 1, head_dim / 2, 2]`: cosine and sine of position
+/// times frequency, formed in f32.
+pub(super) fn rotary_table(config: &DecoderConfig, name: &str) -> TensorToWrite<'static> {
+    let Positions::Rotary { theta, .. } = config.core.positions else { unreachable!("Huginn's positions are rotary") };
+    let half = config.core.head_dim / 2;
+    let frequency = |i: usize| theta.powf(-(i as f64) / half as f64) as f32;
+    let frequencies: Vec<f32> = (0..half).map(frequency).collect();
+    let mut values = Vec::with_capacity(config.max_positions * half * 2);
+    for position in 0..config.max_positions {
+        for frequency in &frequencies {
+            let (sin, cos) = f64::from(position as f32 * frequency).sin_cos();
+            values.extend([cos as f32, sin as f32]);
+        }
+    }
+    TensorToWrite::new(name, [1, config.max_positions, 1, half, 2], values)
 }
 
 pub(super) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
@@ -159,5 +208,29 @@ pub(super) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
         "ffn.up" => fc(d_ffn..2 * d_ffn),
         "ffn.down" => Location::whole(tensor("mlp.proj.weight"), spec),
         _ => no_such_parameter(Family::Huginn, &spec.path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rotary_table_holds_cosines_and_sines() {
+        let text = r#"{"model_type": "huginn_raven", "n_embd": 8, "n_heads": 2, "intermediate_size": 4, "vocab_size": 3,
+            "block_size": 3, "n_layers_in_prelude": 0, "n_layers_in_recurrent_block": 1, "n_layers_in_coda": 1,
+            "mean_recurrence": 1, "rope_base": 10000}"#;
+        let mut published = PublishedConfig::parse(text.as_bytes(), "x".as_ref()).expect("parses");
+        let table = rotary_table(&translate(&mut published).expect("translates").config, "freqs_cis");
+        // Heads of 4: frequencies 1 and 10000^-0.5 = 0.01.
+        assert_eq!(table.shape, [1, 3, 1, 2, 2]);
+        let expected = [
+            [1.0, 0.0, 1.0, 0.0],
+            [0.540_302_3, 0.841_471, 0.999_95, 0.009_999_833],
+            [-0.416_146_84, 0.909_297_4, 0.999_8, 0.019_998_667],
+        ];
+        for (value, expected) in table.data.iter().zip(expected.as_flattened()) {
+            assert!((value - expected).abs() < 1e-6, "{value} {expected}");
+        }
     }
 }

@@ -4,47 +4,29 @@
 //! What a config asks for beyond that is refused by name, never ignored.
 
 mod huginn;
-mod native;
+pub(crate) mod native;
 mod ouro;
 mod published;
 mod yoco;
 mod yoco_u;
 
 use std::ops::Range;
-use std::path::Path;
 
+use depthscale_checkpoint::TensorToWrite;
 use depthscale_types::{DecoderConfig, ExitPolicy, Family, OutputHead, ParameterSpec};
 
 use crate::error::{DecoderError, Result};
+use crate::initial::Initialisation;
+use crate::save::{Files, Layout};
 pub(crate) use published::PublishedConfig;
 
-/// What a published config.json says.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Published {
-    /// The decoder it describes.
-    pub config: DecoderConfig,
+/// What a family's config.json says of its model.
+#[derive(Debug)]
+pub(crate) struct Translated {
+    pub(crate) config: DecoderConfig,
     /// The exit it asks for where the user names none.
-    pub exit: ExitPolicy,
-}
-
-impl Published {
-    /// Reads a config.json of any known family without its checkpoint.
-    ///
-    /// Where a family leaves a part to be told from the tensors (the norm of YOCO-U's shared keys), it is taken as absent.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or its family or a feature is not known.
-    pub fn read(path: &Path) -> Result<Self> {
-        translate(&mut PublishedConfig::open(path)?, &|_| false)
-    }
-
-    /// The same for the text of a config.json; `name` stands for its path in errors.
-    ///
-    /// # Errors
-    /// If it is not a JSON object, or its family or a feature is not known.
-    pub fn parse(text: &str, name: &str) -> Result<Self> {
-        translate(&mut PublishedConfig::parse(text.as_bytes(), Path::new(name))?, &|_| false)
-    }
+    pub(crate) exit: ExitPolicy,
+    pub(crate) initialisation: Initialisation,
 }
 
 /// Where a parameter lies in a family's files.
@@ -66,9 +48,9 @@ impl Location {
 }
 
 /// Reads a config.json of any known family. `holds` tells whether the checkpoint holds a tensor of some name.
-pub(crate) fn translate(published: &mut PublishedConfig, holds: &dyn Fn(&str) -> bool) -> Result<Published> {
+pub(crate) fn translate(published: &mut PublishedConfig, holds: &dyn Fn(&str) -> bool) -> Result<Translated> {
     let model_type = published.text("model_type")?;
-    let config = match model_type.as_str() {
+    let translated = match model_type.as_str() {
         ouro::MODEL_TYPE => ouro::translate(published),
         huginn::MODEL_TYPE => huginn::translate(published),
         yoco::MODEL_TYPE => yoco::translate(published),
@@ -82,8 +64,8 @@ pub(crate) fn translate(published: &mut PublishedConfig, holds: &dyn Fn(&str) ->
         }),
     }?;
     published.refuse_the_rest()?;
-    config.config.validate().map_err(|error| published.error(error.to_string()))?;
-    Ok(config)
+    translated.config.validate().map_err(|error| published.error(error.to_string()))?;
+    Ok(translated)
 }
 
 /// Where a parameter of a decoder lies in its family's files.
@@ -97,12 +79,46 @@ pub(crate) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {
     }
 }
 
+/// Where the embedding lies.
+pub(crate) fn embedding(config: &DecoderConfig) -> Location {
+    let Some(spec) = config.parameters().into_iter().find(|spec| spec.path == "embedding") else {
+        unreachable!("the embedding is a parameter of every config")
+    };
+    locate(config, &spec)
+}
+
 /// Buffers a family's files may hold, which are computed anew.
 pub(crate) fn buffers(family: Family) -> &'static [&'static str] {
     match family {
         Family::Huginn => &huginn::BUFFERS,
         Family::Ouro | Family::Yoco | Family::YocoU | Family::Native => &[],
     }
+}
+
+/// The values of such a buffer.
+pub(crate) fn buffer(config: &DecoderConfig, name: &str) -> TensorToWrite<'static> {
+    match config.family {
+        Family::Huginn => huginn::rotary_table(config, name),
+        family => unreachable!("{family} files hold no buffer {name}"),
+    }
+}
+
+/// What the files of a model hold beside its parameters, where there are no files yet: what the published
+/// implementation needs to load them.
+///
+/// Huginn's code asks for the rotary table and leaves it uninitialised where it is missing; its published files repeat a
+/// tied head too. YOCO's release loads a plain PyTorch state, which names a shared matrix twice. Ouro ties its head after
+/// loading, as Hugging Face's loaders do, and YOCO-U's layout leaves a tied head out.
+pub(crate) fn fresh_layout(config: &DecoderConfig) -> Layout {
+    let tied_copy = match config.family {
+        Family::Huginn | Family::Yoco => tied_head(config),
+        Family::Ouro | Family::YocoU | Family::Native => None,
+    };
+    let buffers = match config.family {
+        Family::Huginn => vec![huginn::BUFFERS[0]],
+        Family::Ouro | Family::Yoco | Family::YocoU | Family::Native => Vec::new(),
+    };
+    Layout { files: Files::One, tied_copy, buffers }
 }
 
 /// The name under which a family's files may hold a tied head a second time, the first being the embedding.
@@ -116,13 +132,8 @@ pub(crate) fn tied_head(config: &DecoderConfig) -> Option<&'static str> {
     }
 }
 
-/// The config.json of a decoder that was not loaded from one.
-pub(crate) fn native_config_json(config: &DecoderConfig) -> serde_json::Value {
-    native::config_json(config)
-}
-
 /// A name inside the decoder, taken apart: `core.3.ffn.up` is (`core`, 3, `ffn.up`); `final_norm` has no layer.
-fn split_path(path: &str) -> (&str, Option<usize>, &str) {
+pub(crate) fn split_path(path: &str) -> (&str, Option<usize>, &str) {
     let mut parts = path.splitn(3, '.');
     let stack = parts.next().unwrap_or_default();
     match (parts.next().and_then(|layer| layer.parse().ok()), parts.next()) {

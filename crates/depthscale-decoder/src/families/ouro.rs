@@ -6,14 +6,18 @@ use depthscale_types::{
 };
 use serde_json::{Value, json};
 
-use super::{Location, Published, PublishedConfig, no_such_parameter, split_path};
+use super::{Location, PublishedConfig, Translated, no_such_parameter, split_path};
 use crate::error::Result;
+use crate::initial::Initialisation;
 
 pub(super) const MODEL_TYPE: &str = "ouro";
 
 pub(super) const HEAD: &str = "lm_head.weight";
 
-pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
+/// The deviation of initial parameters where the config names none.
+const INITIALIZER_RANGE: f64 = 0.02;
+
+pub(super) fn translate(published: &mut PublishedConfig) -> Result<Translated> {
     let d_model = published.size("hidden_size")?;
     let n_heads = published.size("num_attention_heads")?;
     let head_dim = match published.value("head_dim") {
@@ -43,6 +47,8 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
     let threshold = published.number_or("early_exit_threshold", 1.0)?.min(1.0);
     let exit = ExitPolicy { threshold, ..ExitPolicy::new(Criterion::QExit) };
     exit.validate().map_err(|error| published.error(format!("early_exit_threshold: {error}")))?;
+    let initialisation =
+        Initialisation::Normal { std: published.deviation_or("initializer_range", INITIALIZER_RANGE)? };
     let config = DecoderConfig {
         family: Family::Ouro,
         vocab_size: published.size("vocab_size")?,
@@ -74,7 +80,7 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
         head: if published.flag_or("tie_word_embeddings", false)? { OutputHead::Tied } else { OutputHead::Separate },
         exit_gate: ExitGate::Linear,
     };
-    Ok(Published { config, exit })
+    Ok(Translated { config, exit, initialisation })
 }
 
 /// `rope_theta`, or the same inside `rope_parameters`, where newer versions of the published format put it.

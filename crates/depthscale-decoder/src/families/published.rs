@@ -125,6 +125,14 @@ impl PublishedConfig {
         }
     }
 
+    /// A deviation, which is not negative.
+    pub(crate) fn deviation_or(&mut self, key: &str, default: f64) -> Result<f64> {
+        match self.number_or(key, default)? {
+            std if std < 0.0 => Err(self.error(format!("{key} is {std}, must not be negative"))),
+            std => Ok(std),
+        }
+    }
+
     pub(crate) fn flag_or(&mut self, key: &str, default: bool) -> Result<bool> {
         match self.value(key) {
             None => Ok(default),

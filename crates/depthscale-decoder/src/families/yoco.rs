@@ -7,8 +7,9 @@ use depthscale_types::{
 };
 use serde_json::{Value, json};
 
-use super::{Location, Published, PublishedConfig, no_such_parameter, split_path};
+use super::{Location, PublishedConfig, Translated, no_such_parameter, split_path};
 use crate::error::Result;
+use crate::initial::Initialisation;
 
 pub(super) const MODEL_TYPE: &str = "yoco";
 
@@ -17,7 +18,7 @@ pub(super) const HEAD: &str = "output_projection.weight";
 /// Divisor of the log decay in gated retention.
 const DECAY_TEMPERATURE: f64 = 16.0;
 
-pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
+pub(super) fn translate(published: &mut PublishedConfig) -> Result<Translated> {
     let d_model = published.size("dim")?;
     let n_layers = published.size("n_layers")?;
     let n_self_heads = published.size("n_self_heads")?;
@@ -69,7 +70,7 @@ pub(super) fn translate(published: &mut PublishedConfig) -> Result<Published> {
         head: if tied { OutputHead::Tied } else { OutputHead::Separate },
         exit_gate: ExitGate::None,
     };
-    Ok(Published { config, exit: ExitPolicy::default() })
+    Ok(Translated { config, exit: ExitPolicy::default(), initialisation: Initialisation::UniformByFan })
 }
 
 /// `max_seq_len`; the release's default of -1 sets no limit of its own.

@@ -8,8 +8,9 @@ use depthscale_types::{
 use serde_json::json;
 
 use super::yoco::max_positions;
-use super::{Location, Published, PublishedConfig, no_such_parameter, split_path};
+use super::{Location, PublishedConfig, Translated, no_such_parameter, split_path};
 use crate::error::Result;
+use crate::initial::Initialisation;
 
 pub(super) const MODEL_TYPE: &str = "yoco_u";
 
@@ -17,7 +18,7 @@ pub(super) const HEAD: &str = "output.weight";
 
 const SHARED_KEY_NORM: &str = "k_norm.weight";
 
-pub(super) fn translate(published: &mut PublishedConfig, holds: &dyn Fn(&str) -> bool) -> Result<Published> {
+pub(super) fn translate(published: &mut PublishedConfig, holds: &dyn Fn(&str) -> bool) -> Result<Translated> {
     let d_model = published.size("d_model")?;
     let n_heads = published.size("head")?;
     let n_kv_heads = published.size_or("kv_head", n_heads)?;
@@ -85,7 +86,8 @@ pub(super) fn translate(published: &mut PublishedConfig, holds: &dyn Fn(&str) ->
         head: if published.flag_or("weight_tying", false)? { OutputHead::Tied } else { OutputHead::Separate },
         exit_gate: ExitGate::None,
     };
-    Ok(Published { config, exit: ExitPolicy::default() })
+    // How the authors draw initial parameters is not published; YOCO's way is taken.
+    Ok(Translated { config, exit: ExitPolicy::default(), initialisation: Initialisation::UniformByFan })
 }
 
 pub(super) fn locate(config: &DecoderConfig, spec: &ParameterSpec) -> Location {

@@ -1,8 +1,8 @@
 //! Root-mean-square normalisation (arXiv 1910.07467).
 
 use burn::module::{Module, Param};
-use burn::tensor::backend::Backend;
 use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
 
 /// `y = x / sqrt(mean(x^2) + eps) * w` over the last dimension.
 #[derive(Module, Debug)]

@@ -11,8 +11,8 @@ use crate::build::Parameters;
 use crate::cache::SlotKind;
 use crate::error::Result;
 use crate::layers::Linear;
-use depthscale_kernels::rms_norm;
 use crate::run::{BlockContext, HeadShape};
+use depthscale_kernels::rms_norm;
 
 /// Linear attention with a decay that each token sets for itself:
 ///

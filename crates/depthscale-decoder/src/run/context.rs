@@ -204,18 +204,15 @@ impl<B: Backend> BlockContext<'_, '_, B> {
                 },
             );
         }
-        self.for_each_cache(
-            [queries, keys, values, log_decay],
-            |cache, segment, [queries, keys, values, log_decay]| {
-                let own = rows_of(keys, values, log_decay);
-                let chunk = cache.write(place, layer, own, segment.order.as_ref());
-                let Slot::Retention(slot) = cache.slot(place, layer) else {
-                    panic!("the block declared no retention slot")
-                };
-                let mixed = retain_chunk(heads.split_queries(queries), slot.state.clone(), chunk, segment);
-                heads.join_queries(mixed, segment.len())
-            },
-        )
+        self.for_each_cache([queries, keys, values, log_decay], |cache, segment, [queries, keys, values, log_decay]| {
+            let own = rows_of(keys, values, log_decay);
+            let chunk = cache.write(place, layer, own, segment.order.as_ref());
+            let Slot::Retention(slot) = cache.slot(place, layer) else {
+                panic!("the block declared no retention slot")
+            };
+            let mixed = retain_chunk(heads.split_queries(queries), slot.state.clone(), chunk, segment);
+            heads.join_queries(mixed, segment.len())
+        })
     }
 
     /// Applies `each` to the rows of every sequence and its cache, and puts the results together again.

@@ -1,8 +1,8 @@
 //! One pass of chunks through the decoder: prelude, recurrence with exits, readout.
 
 use burn::module::Module;
-use burn::tensor::backend::Backend;
 use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
 use depthscale_types::{BlockEvaluations, Evidence, ExitReason, TokenTrace};
 
 use super::engine::Chunk;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use depthscale_conformance::{fixture, models};
 
-const MODELS: [&str; 8] =
+pub(crate) const MODELS: [&str; 8] =
     ["ouro-mha", "ouro-gqa", "ouro-arith", "huginn-111", "huginn-242", "yoco-swa", "yoco-gret", "yoco-u-gqa"];
 
 /// A copy of a fixture whose config was changed.

@@ -1,6 +1,7 @@
 //! Tests of the decoder as a whole. What every backend must compute alike is in the conformance suite.
 
 mod checkpoints;
+mod fresh;
 mod layouts;
 mod published;
 mod reasoning;

@@ -16,7 +16,7 @@ fn config(json: Value) -> DecoderConfig {
 }
 
 /// Ouro's config.json as published, 24 layers for 1.4B and 48 for 2.6B.
-fn ouro(n_layers: usize) -> Value {
+pub(crate) fn ouro(n_layers: usize) -> Value {
     json!({
         "architectures": ["OuroForCausalLM"], "model_type": "ouro", "vocab_size": 49152, "hidden_size": 2048,
         "intermediate_size": 5632, "num_hidden_layers": n_layers, "num_attention_heads": 16, "num_key_value_heads": 16,
@@ -28,7 +28,7 @@ fn ouro(n_layers: usize) -> Value {
     })
 }
 
-fn huginn() -> Value {
+pub(crate) fn huginn() -> Value {
     json!({
         "model_type": "huginn_raven", "architectures": ["RavenForCausalLM"], "n_embd": 5280, "n_heads": 55,
         "num_attention_heads": 55, "num_key_value_heads": 55, "head_dim": 96, "intermediate_size": 17920,

@@ -233,10 +233,8 @@ fn the_gradient_of_a_shared_weight_is_the_sum_over_unrolled_copies() {
     stacked.core.n_layers = layers * DEPTH;
     let device = Default::default();
     let base = RandomParameters::new(&looped, 1);
-    let shared =
-        RecurrentDecoder::<Tracked>::build(looped.clone(), &mut base.clone(), &device).expect("builds");
-    let copies =
-        RecurrentDecoder::<Tracked>::build(stacked, &mut Copies { base, layers }, &device).expect("builds");
+    let shared = RecurrentDecoder::<Tracked>::build(looped.clone(), &mut base.clone(), &device).expect("builds");
+    let copies = RecurrentDecoder::<Tracked>::build(stacked, &mut Copies { base, layers }, &device).expect("builds");
     // The last step of the loop alone: the stack has no state before it.
     let last = |decoder: &RecurrentDecoder<Tracked>, depth| {
         let mut unrolled = decoder.unroll(&SEQUENCES, OPTIONS).expect("unrolls");

@@ -162,6 +162,12 @@ impl DecoderConfig {
         }
     }
 
+    /// Blocks that a token passes in `depth` steps: the prelude's and the readout's once, the core's once a step.
+    pub fn blocks_passed(&self, depth: usize) -> usize {
+        let outside = self.prelude.iter().chain(self.readout_stack()).map(|stack| stack.n_layers).sum::<usize>();
+        self.core.n_layers.saturating_mul(depth).saturating_add(outside)
+    }
+
     /// Whether reading logits out at a step looks at other tokens, so that exits judged by logits go token by token.
     pub fn readout_mixes_tokens(&self) -> bool {
         self.readout_stack().is_some()

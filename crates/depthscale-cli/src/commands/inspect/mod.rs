@@ -73,7 +73,7 @@ impl Model {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let path_is_config = path.extension().is_some_and(|extension| extension == "json");
         if path_is_config {
-            let Published { config, exit } = Published::read(path)?;
+            let Published { config, exit, .. } = Published::read(path)?;
             return Ok(Self { path: path.to_path_buf(), config, exit, stored: None });
         }
         let directory = ModelDirectory::open(path)?;
