@@ -189,6 +189,14 @@ pub enum DecoderError {
         /// What was found and what was expected.
         message: String,
     },
+    /// The exit beside a model is none.
+    #[error("{path}: {message}, expected a calibrated exit; delete the file to do without", path = path.display())]
+    CalibratedExit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A tensor given by the caller whose shape does not fit.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {

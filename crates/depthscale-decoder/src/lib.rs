@@ -66,6 +66,7 @@ pub mod run;
 pub mod verify;
 
 mod block;
+mod calibrated;
 mod decoder;
 mod error;
 mod families;
@@ -82,6 +83,7 @@ mod state;
 pub use block::{Block, RecurrentBlock};
 pub use build::{ParameterSource, Parameters, RandomParameters};
 pub use cache::{Phase, Place, SequenceCache, SequenceOptions, SlotKind};
+pub use calibrated::EXIT_FILE;
 pub use decoder::{GateUnit, RecurrentDecoder, SharedKv};
 pub use error::{DecoderError, Result};
 pub use exit::{ExitCriterion, ExitRule, StepView};

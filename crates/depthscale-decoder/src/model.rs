@@ -7,6 +7,7 @@ use depthscale_checkpoint::{Checkpoint, INDEX_FILE, TensorToWrite, first_non_fin
 use depthscale_types::{ComputeDtype, DecoderConfig, ExitPolicy, ParameterSpec};
 
 use crate::build::ParameterSource;
+use crate::calibrated;
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::families::{self, PublishedConfig};
@@ -18,6 +19,8 @@ use crate::save::{CONFIG_FILE, Files, Layout, SaveOptions};
 pub struct ModelDirectory {
     path: PathBuf,
     published: Published,
+    /// What a calibration has found.
+    calibrated: Option<ExitPolicy>,
     checkpoint: Checkpoint,
     dtype: ComputeDtype,
 }
@@ -27,8 +30,8 @@ impl ModelDirectory {
     /// there in its shape and nothing is left over.
     ///
     /// # Errors
-    /// If the directory or a file in it is missing or malformed, the family or a feature is not known, or a tensor is
-    /// missing, of another shape or dtype, or not known.
+    /// If the directory or a file in it is missing or malformed, the family or a feature is not known, a tensor is
+    /// missing, of another shape or dtype, or not known, or the exit beside it is malformed.
     pub fn open(path: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
         let mut json = PublishedConfig::open(&path.join(CONFIG_FILE))?;
@@ -42,6 +45,7 @@ impl ModelDirectory {
         let directory = Self {
             path: path.to_path_buf(),
             published: Published::of(translated, json.json(), layout),
+            calibrated: calibrated::read(path)?,
             checkpoint,
             dtype: ComputeDtype::default(),
         };
@@ -69,9 +73,10 @@ impl ModelDirectory {
         &self.published.config
     }
 
-    /// The exit its config asks for where the user names none.
+    /// The exit where the user names none: the one that a calibration has left beside the model in
+    /// [`EXIT_FILE`](crate::EXIT_FILE), else what the config asks for.
     pub fn exit(&self) -> &ExitPolicy {
-        &self.published.exit
+        self.calibrated.as_ref().unwrap_or(&self.published.exit)
     }
 
     /// What its config.json says, with the layout of its files.

@@ -23,6 +23,8 @@ pub struct UnrollOptions {
     pub seed: u64,
     /// The id of the first sequence; the others count on from it.
     pub first_id: u64,
+    /// Begins from zeros where the config says random draws.
+    pub zero_initial_state: bool,
 }
 
 /// Whole sequences in the middle of their recurrence: no caches, no exits, every step taken when it is asked for.
@@ -59,7 +61,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         let begin = |(sequence, range): (usize, std::ops::Range<usize>)| {
             let key = StateKey { seed: options.seed, sequence: options.first_id + sequence as u64 };
             let positions = 0..range.len();
-            self.begin(&input, range, positions, Some(key))
+            self.begin(&input, range, positions, (!options.zero_initial_state).then_some(key))
         };
         let initial = join(rows.ranges().enumerate().map(begin).collect());
         let angles = self.core_angles(&rows);

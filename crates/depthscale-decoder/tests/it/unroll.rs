@@ -44,7 +44,7 @@ fn run_logits(decoder: &RecurrentDecoder<Flex>, depth: usize) -> Vec<f32> {
     SEQUENCES.iter().enumerate().flat_map(logits).collect()
 }
 
-const OPTIONS: UnrollOptions = UnrollOptions { seed: SEED, first_id: 0 };
+const OPTIONS: UnrollOptions = UnrollOptions { seed: SEED, first_id: 0, zero_initial_state: false };
 const ROWS: usize = 13;
 
 fn every_row() -> Vec<usize> {
