@@ -1,0 +1,8 @@
+//! What is learnt from: tasks, text, or prompts with answers, as token sequences by index.
+
+mod batch;
+mod source;
+
+pub use batch::Batch;
+pub use source::Examples;
+pub(crate) use source::{held_out, mixture, sequence_of, text_files};

@@ -1,0 +1,205 @@
+//! `[data]`: what the model is trained on.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Result, require, require_below_one, require_count, require_positive, require_share};
+
+/// What the model is trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "DataKeys", try_from = "DataKeys")]
+pub struct DataConfig {
+    /// Where sequences come from: one of the keys `tasks`, `text` and `lines`. Required.
+    pub source: DataSource,
+    /// Most tokens of a sequence. Required.
+    pub sequence: usize,
+    /// Share of a task's problems that is never trained on, in [0, 1). Default 0.1.
+    pub held_out_share: f64,
+    /// Which problems those are; a seed of its own, so that runs of other seeds are evaluated on the same ones. Default 0.
+    pub held_out_seed: u64,
+    /// Share of training over which the most difficult problem of a task rises from its min to its max, in (0, 1].
+    /// Default: none, every difficulty from the first step on.
+    pub difficulty_curriculum: Option<f64>,
+}
+
+/// Where sequences come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DataSource {
+    /// Key `tasks`: problems that are made up as training goes on.
+    Tasks(Vec<TaskConfig>),
+    /// Key `text`: files joined and cut into sequences.
+    Text(FilesConfig),
+    /// Key `lines`: files with one example a line.
+    Lines(FilesConfig),
+}
+
+/// One task of a mixture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskConfig {
+    /// Its name. Required.
+    pub task: String,
+    /// The least difficulty, in the task's own measure. Required.
+    pub min: usize,
+    /// The greatest difficulty. Required.
+    pub max: usize,
+    /// Its part of the mixture, relative to the weights of the others. Default 1.
+    #[serde(default = "TaskConfig::default_weight")]
+    pub weight: f64,
+}
+
+/// Files of text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesConfig {
+    /// The files. Required.
+    pub files: Vec<PathBuf>,
+    /// Share that is never trained on, in [0, 1). Default 0.01.
+    #[serde(default = "FilesConfig::default_held_out")]
+    pub held_out: f64,
+}
+
+/// The keys of the section.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DataKeys {
+    sequence: usize,
+    #[serde(default = "DataConfig::default_held_out_share")]
+    held_out_share: f64,
+    #[serde(default)]
+    held_out_seed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    difficulty_curriculum: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tasks: Option<Vec<TaskConfig>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<FilesConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lines: Option<FilesConfig>,
+}
+
+impl TryFrom<DataKeys> for DataConfig {
+    type Error = &'static str;
+
+    fn try_from(keys: DataKeys) -> Result<Self, Self::Error> {
+        let source = match (keys.tasks, keys.text, keys.lines) {
+            (Some(tasks), None, None) => DataSource::Tasks(tasks),
+            (None, Some(text), None) => DataSource::Text(text),
+            (None, None, Some(lines)) => DataSource::Lines(lines),
+            (None, None, None) => return Err("needs one of `tasks`, `text` and `lines`"),
+            _ => return Err("needs one of `tasks`, `text` and `lines`, found more than one"),
+        };
+        Ok(Self {
+            source,
+            sequence: keys.sequence,
+            held_out_share: keys.held_out_share,
+            held_out_seed: keys.held_out_seed,
+            difficulty_curriculum: keys.difficulty_curriculum,
+        })
+    }
+}
+
+impl From<DataConfig> for DataKeys {
+    fn from(data: DataConfig) -> Self {
+        let (tasks, text, lines) = match data.source {
+            DataSource::Tasks(tasks) => (Some(tasks), None, None),
+            DataSource::Text(text) => (None, Some(text), None),
+            DataSource::Lines(lines) => (None, None, Some(lines)),
+        };
+        Self {
+            sequence: data.sequence,
+            held_out_share: data.held_out_share,
+            held_out_seed: data.held_out_seed,
+            difficulty_curriculum: data.difficulty_curriculum,
+            tasks,
+            text,
+            lines,
+        }
+    }
+}
+
+impl DataConfig {
+    fn default_held_out_share() -> f64 {
+        0.1
+    }
+
+    /// The greatest difficulty of `task` at `progress`, the share of training that is over: it rises from min to max in
+    /// equal parts of the curriculum, `min + floor(x * (max - min + 1))` for the share `x` of the curriculum, at most max.
+    pub fn most_difficult(&self, task: &TaskConfig, progress: f64) -> usize {
+        let Some(share) = self.difficulty_curriculum else { return task.max };
+        let levels = task.max.saturating_sub(task.min).saturating_add(1);
+        // Casts of negative numbers and NaN give 0, of large ones the largest.
+        let risen = (progress / share * levels as f64 + 1e-9).floor() as usize;
+        task.min.saturating_add(risen).min(task.max)
+    }
+
+    /// Checks every key; the error names the key, the value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        require_count("data.sequence", self.sequence, 2)?;
+        require_below_one("data.held_out_share", self.held_out_share)?;
+        let most = i64::MAX as u64;
+        require(
+            self.held_out_seed <= most,
+            "data.held_out_seed",
+            self.held_out_seed,
+            format!("must be at most {most}"),
+        )?;
+        self.difficulty_curriculum.map_or(Ok(()), |share| require_share("data.difficulty_curriculum", share))?;
+        match &self.source {
+            DataSource::Tasks(tasks) => {
+                require(!tasks.is_empty(), "data.tasks", "empty", "needs at least one task")?;
+                tasks.iter().enumerate().try_for_each(|(index, task)| task.validate(&format!("data.tasks.{index}")))
+            }
+            DataSource::Text(files) => files.validate("data.text"),
+            DataSource::Lines(files) => files.validate("data.lines"),
+        }
+    }
+}
+
+impl TaskConfig {
+    fn default_weight() -> f64 {
+        1.0
+    }
+
+    fn validate(&self, key: &str) -> Result<()> {
+        require(!self.task.is_empty(), format!("{key}.task"), "empty", "must be the name of a task")?;
+        require_count(format!("{key}.max"), self.max, 0)?;
+        let allowed = format!("must be at most max, which is {}", self.max);
+        require(self.min <= self.max, format!("{key}.min"), self.min, allowed)?;
+        require_positive(format!("{key}.weight"), self.weight)
+    }
+}
+
+impl FilesConfig {
+    fn default_held_out() -> f64 {
+        0.01
+    }
+
+    fn validate(&self, key: &str) -> Result<()> {
+        require(!self.files.is_empty(), format!("{key}.files"), "empty", "needs at least one file")?;
+        require_below_one(format!("{key}.held_out"), self.held_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn difficulty_rises_in_equal_parts_of_the_curriculum() {
+        let task = TaskConfig { task: "addition".into(), min: 2, max: 5, weight: 1.0 };
+        let data = |difficulty_curriculum| DataConfig {
+            source: DataSource::Tasks(vec![task.clone()]),
+            sequence: 64,
+            held_out_share: 0.1,
+            held_out_seed: 0,
+            difficulty_curriculum,
+        };
+        // Half of training has four parts of an eighth: 2, 3, 4, 5.
+        let risen = data(Some(0.5));
+        let most = [0.0, 0.12, 0.125, 0.25, 0.374, 0.375, 0.5, 1.0].map(|x| risen.most_difficult(&task, x));
+        assert_eq!(most, [2, 2, 3, 4, 4, 5, 5, 5]);
+        assert_eq!(data(None).most_difficult(&task, 0.0), 5);
+    }
+}
