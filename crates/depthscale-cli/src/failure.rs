@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use depthscale::backends::{BackendError, ReportedFault};
 use depthscale_bench::BenchError;
+use depthscale_train::{RecipeError, TrainError};
 
 use crate::display::Paint;
 use crate::progress::Verbosity;
@@ -62,18 +63,21 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// Says on stderr what is reported of a backend that has passed its check nevertheless.
 pub(crate) fn warn_of_reports(faults: &[ReportedFault], verbosity: Verbosity) {
+    for ReportedFault { issue, what } in faults {
+        let safer = "This model passed a check here; a build without these features is safer.";
+        warn(&format!("burn issue {issue}: {what}. {safer}"), verbosity);
+    }
+}
+
+/// Says on stderr what to beware of.
+pub(crate) fn warn(message: &str, verbosity: Verbosity) {
     if verbosity.is_quiet() {
         return;
     }
     let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
     let label = Paint::stderr().style(yellow, "warning:");
-    for ReportedFault { issue, what } in faults {
-        // Where stderr is closed there is nobody to tell.
-        let _ = writeln!(
-            io::stderr(),
-            "{label} burn issue {issue}: {what}. This model passed a check here; a build without these features is safer."
-        );
-    }
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{label} {message}");
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -88,7 +92,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         || error.is::<BackendError>()
         || error.is::<depthscale::types::Error>()
         || error.downcast_ref::<depthscale::Error>().is_some_and(depthscale::Error::is_usage)
-        || error.downcast_ref::<BenchError>().is_some_and(BenchError::is_usage);
+        || error.downcast_ref::<BenchError>().is_some_and(BenchError::is_usage)
+        || error.downcast_ref::<RecipeError>().is_some_and(RecipeError::is_usage)
+        || error.downcast_ref::<TrainError>().is_some_and(TrainError::is_usage);
     if usage { USAGE } else { FAILURE }
 }
 

@@ -5,13 +5,14 @@ mod commands;
 mod display;
 mod failure;
 mod progress;
+mod stop;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use depthscale::backends::CountingAllocator;
 
-use commands::{backends, bench, completions, generate, inspect, reason, verify};
+use commands::{backends, bench, calibrate, completions, eval, generate, inspect, reason, train, verify};
 
 /// Counts what the CPU backends hold, for `bench`.
 #[global_allocator]
@@ -43,6 +44,12 @@ enum Command {
     Backends(backends::Arguments),
     /// Measure speed and memory across backends, depths and contexts, and report them.
     Bench(Box<bench::Arguments>),
+    /// Train a model by a recipe.
+    Train(train::Arguments),
+    /// Measure accuracy on held-out problems at every depth, and under exits.
+    Eval(Box<eval::Arguments>),
+    /// Find the exit that keeps a model's accuracy at the lowest depth, and write it beside the model.
+    Calibrate(Box<calibrate::Arguments>),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
 }
@@ -55,6 +62,9 @@ fn main() -> ExitCode {
         Some(Command::Reason(arguments)) => reason::run(&arguments),
         Some(Command::Backends(arguments)) => backends::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Train(arguments)) => train::run(&arguments),
+        Some(Command::Eval(arguments)) => eval::run(&arguments),
+        Some(Command::Calibrate(arguments)) => calibrate::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments, &mut Cli::command()),
         None => Cli::command().print_help().map_err(Into::into),
     };

@@ -32,6 +32,13 @@ pub(crate) fn loading(parameters: u64, verbosity: Verbosity) -> Shown {
     Shown(bar)
 }
 
+/// A bar over the steps of a training run, with a message and the time left; it goes away when dropped.
+pub(crate) fn steps(steps: u64, verbosity: Verbosity) -> Shown {
+    let bar = ProgressBar::with_draw_target(Some(steps), verbosity.target());
+    bar.set_style(style("{bar:20} {pos}/{len}  {msg}  {eta} left"));
+    Shown(bar)
+}
+
 /// A sign of life beside a message; it goes away when dropped.
 pub(crate) fn spinner(message: &'static str, verbosity: Verbosity) -> Shown {
     let bar = ProgressBar::with_draw_target(None, verbosity.target());

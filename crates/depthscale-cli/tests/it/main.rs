@@ -7,6 +7,7 @@ mod bench;
 mod broken;
 mod commands;
 mod generate;
+mod training;
 
 use std::io::Write;
 use std::path::PathBuf;

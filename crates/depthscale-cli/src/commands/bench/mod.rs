@@ -4,7 +4,6 @@ mod table;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,6 +20,7 @@ use depthscale_bench::{
 use crate::commands::backends::features;
 use crate::failure::{Interrupted, Usage};
 use crate::progress::{Shown, Verbosity, spinner};
+use crate::stop;
 use table::{comparison_lines, result_lines};
 
 #[derive(Debug, Args)]
@@ -157,9 +157,6 @@ fn remarks(arguments: &Arguments, measured: &[Record], in_file: usize) -> io::Re
     Ok(())
 }
 
-/// Set once somebody has asked to stop.
-static STOP: AtomicBool = AtomicBool::new(false);
-
 /// Measures, and tells whether it was stopped before the end.
 fn measure(arguments: &Arguments) -> anyhow::Result<(Vec<Record>, bool)> {
     let subject = arguments.subject()?;
@@ -173,11 +170,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<(Vec<Record>, bool)> {
     }
     let mut writer = ResultsWriter::append(&arguments.results)?;
     // A first request stops after the case under way, so that nothing is lost; a second one at once.
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(Interrupted::CODE));
-        }
-    })?;
+    stop::listen()?;
     let verbosity = if arguments.quiet { Verbosity::Quiet } else { Verbosity::Normal };
     let progress = spinner("measuring", verbosity);
     let mut measured = Vec::new();
@@ -202,7 +195,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<(Vec<Record>, bool)> {
             }
         }
         // Only now, so that the case that was under way is not lost.
-        if STOP.load(Ordering::SeqCst) { Err(BenchError::Stopped) } else { Ok(()) }
+        if stop::was_asked() { Err(BenchError::Stopped) } else { Ok(()) }
     });
     drop(progress);
     if measured.is_empty() {

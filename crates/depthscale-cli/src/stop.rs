@@ -1,0 +1,24 @@
+//! Stopping when asked to, without losing what is under way.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::failure::Interrupted;
+
+/// Set once somebody has asked to stop.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Listens for interrupts. After a first one, [`was_asked`] says so and the command ends when it can do so without loss; a
+/// second one ends the program at once.
+pub(crate) fn listen() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(Interrupted::CODE));
+        }
+    })?;
+    Ok(())
+}
+
+/// Whether somebody has asked to stop.
+pub(crate) fn was_asked() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
