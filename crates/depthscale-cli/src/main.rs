@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use depthscale::backends::CountingAllocator;
 
-use commands::{backends, bench, calibrate, completions, eval, generate, inspect, reason, train, verify};
+use commands::{backends, bench, calibrate, completions, eval, generate, inspect, reason, solve, train, verify};
 
 /// Counts what the CPU backends hold, for `bench`.
 #[global_allocator]
@@ -44,6 +44,8 @@ enum Command {
     Backends(backends::Arguments),
     /// Measure speed and memory across backends, depths and contexts, and report them.
     Bench(Box<bench::Arguments>),
+    /// Solve a problem, and show what the answer would be after each step.
+    Solve(Box<solve::Arguments>),
     /// Train a model by a recipe.
     Train(train::Arguments),
     /// Measure accuracy on held-out problems at every depth, and under exits.
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Some(Command::Reason(arguments)) => reason::run(&arguments),
         Some(Command::Backends(arguments)) => backends::run(&arguments),
         Some(Command::Bench(arguments)) => bench::run(&arguments),
+        Some(Command::Solve(arguments)) => solve::run(&arguments),
         Some(Command::Train(arguments)) => train::run(&arguments),
         Some(Command::Eval(arguments)) => eval::run(&arguments),
         Some(Command::Calibrate(arguments)) => calibrate::run(&arguments),

@@ -61,12 +61,7 @@ impl ProblemArguments {
                 return Err(Usage::new("name tasks with --tasks, or a recipe of tasks with --recipe").into());
             }
             // Nothing is known of training: all problems are as good as any.
-            _ => ProblemDraw {
-                mixture: Vec::new(),
-                held_out: HeldOut { seed: 0, share: 1.0 },
-                problems: self.problems,
-                seed: self.seed,
-            },
+            _ => ProblemDraw { mixture: Vec::new(), held_out: ALL, problems: self.problems, seed: self.seed },
         };
         if !self.tasks.is_empty() {
             draw.mixture.clone_from(&self.tasks);
@@ -74,6 +69,23 @@ impl ProblemArguments {
         Ok((draw, depth))
     }
 }
+
+/// Which problems the training of a model has never seen, and its tasks; where nothing is known of it, all problems are as
+/// good as any.
+pub(crate) fn held_out_of(directory: &ModelDirectory) -> anyhow::Result<(HeldOut, Vec<TaskMix>)> {
+    let beside = directory.path().join(RECIPE_FILE);
+    if beside.exists() {
+        let recipe = TrainConfig::read(beside, &[])?;
+        if matches!(recipe.data.source, DataSource::Tasks(_)) {
+            let draw = ProblemDraw::of(&recipe.data, 1, 0)?;
+            return Ok((draw.held_out, draw.mixture));
+        }
+    }
+    Ok((ALL, Vec::new()))
+}
+
+/// Every problem is on the side that is asked for.
+const ALL: HeldOut = HeldOut { seed: 0, share: 1.0 };
 
 /// The problems an exit is chosen on: none of those that an evaluation of as many would draw. Where few are held out, the two
 /// share them.

@@ -8,5 +8,6 @@ pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod reason;
+pub(crate) mod solve;
 pub(crate) mod train;
 pub(crate) mod verify;

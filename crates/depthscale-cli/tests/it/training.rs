@@ -159,3 +159,25 @@ fn an_evaluation_needs_to_know_its_tasks() {
     let share = |at: usize| report["depths"]["overall"][at]["scores"]["accuracy"]["share"].as_f64().expect("a share");
     assert!(share(0) < 0.6 && share(1) > 0.95, "{} {}", share(0), share(1));
 }
+
+#[test]
+fn a_problem_is_solved_with_what_the_answer_would_have_been() {
+    let model = text_of(fixture("ouro-arith"));
+    let solved = run(&["solve", "--model", &model, "47+38=", "--exit", "q-exit:0.5", "--json"]);
+    assert_eq!(solved.code, Some(0), "{}", solved.stderr);
+    let answer: serde_json::Value = serde_json::from_str(&solved.stdout).expect("JSON");
+    assert_eq!(
+        (&answer["answer"], &answer["right"], &answer["reason"]),
+        (&"85".into(), &true.into(), &"converged".into())
+    );
+    let hypotheses = answer["hypotheses"].as_array().expect("a list");
+    assert_eq!(hypotheses.len() as u64, answer["steps"].as_u64().expect("a number"));
+    assert!(hypotheses.first() != Some(&"85".into()) && hypotheses.last() == Some(&"85".into()), "{answer}");
+    assert_eq!(answer["values"].as_array().map(Vec::len), Some(hypotheses.len()));
+    let many =
+        run(&["solve", "--model", &model, "--task", "addition", "--difficulty", "2", "--random", "3", "--all-depths"]);
+    assert!(many.stdout.contains("3 of 3 right") && many.stdout.contains("4.00 of 4 steps"), "{}", many.stdout);
+    let unknown = run(&["solve", "--model", &model, "--task", "adition"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("addition"), "{}", unknown.stderr);
+}

@@ -1,0 +1,131 @@
+//! `depthscale solve`
+
+mod answer;
+mod print;
+
+use clap::{ArgGroup, Args};
+use depthscale::backends::{Backend, BackendTask, Device};
+use depthscale::decoder::ModelDirectory;
+use depthscale::prelude::*;
+use depthscale_tasks::{Difficulties, Problem, ProblemSampler, Side, TaskKind, TaskMix, identify};
+
+use crate::arguments::{ExitArguments, ModelArguments, held_out_of, run_on};
+use crate::failure::Usage;
+use answer::Answer;
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("input").required(true))]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelArguments,
+
+    /// The problem, such as "47+38=" or "?b=" after its assignments
+    #[arg(value_name = "PROBLEM", group = "input", allow_hyphen_values = true)]
+    problem: Option<String>,
+
+    /// Draw problems of this task, of those that training has never seen
+    #[arg(long, value_name = "TASK", group = "input")]
+    task: Option<TaskKind>,
+
+    /// How many to draw
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "task")]
+    random: usize,
+
+    /// How hard they are; without it, as hard as those of the recipe beside the model, or any
+    #[arg(long, value_name = "N", requires = "task")]
+    difficulty: Option<u32>,
+
+    /// Seed of the draw
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "task")]
+    seed: u64,
+
+    /// Take every step, and show what the answer would be after each
+    #[arg(long)]
+    all_depths: bool,
+
+    /// Print one JSON object a problem
+    #[arg(long)]
+    json: bool,
+
+    /// Most tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    max_new_tokens: usize,
+
+    #[command(flatten)]
+    exit: ExitArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    arguments.exit.check()?;
+    let directory = arguments.model.open()?;
+    let policy = arguments.policy(&directory)?;
+    let questions = arguments.questions(&directory)?;
+    let max_depth = policy.max_steps.unwrap_or(directory.config().depth);
+    let device = arguments.model.backend.device(&directory)?;
+    let max_new_tokens = arguments.max_new_tokens;
+    let task = Solve { directory: &directory, device: &device, questions, policy, max_new_tokens };
+    let answers = run_on(&device, task)?;
+    match arguments.json {
+        true => print::json(&answers)?,
+        false => print::people(&answers, max_depth)?,
+    }
+    Ok(())
+}
+
+/// A problem to be put to the model, with its solution where it is known.
+#[derive(Debug, Clone)]
+struct Question {
+    prompt: String,
+    problem: Option<Problem>,
+}
+
+impl Arguments {
+    fn policy(&self, directory: &ModelDirectory) -> anyhow::Result<ExitPolicy> {
+        let policy = self.exit.resolve(directory.exit())?;
+        let config = directory.config();
+        policy.validate_for(config)?;
+        // Every step is taken where nothing is ever satisfied.
+        Ok(if self.all_depths { ExitPolicy::fixed(policy.max_steps.unwrap_or(config.depth)) } else { policy })
+    }
+
+    fn questions(&self, directory: &ModelDirectory) -> anyhow::Result<Vec<Question>> {
+        let Some(task) = self.task else {
+            let prompt = self.problem.clone().unwrap_or_default();
+            return Ok(vec![Question { problem: identify(&prompt), prompt }]);
+        };
+        let (held_out, mixture) = held_out_of(directory)?;
+        let own = mixture.into_iter().find(|mix| mix.task == task).map(|mix| mix.difficulties);
+        let difficulties = match self.difficulty {
+            Some(difficulty) => Difficulties { min: difficulty, max: difficulty },
+            None => own.unwrap_or_else(|| task.task().difficulties().into()),
+        };
+        let mix = TaskMix { task, difficulties, weight: 1.0 };
+        let usage = |error: depthscale_tasks::TaskError| Usage::new(error);
+        let sampler = ProblemSampler::new(vec![mix], held_out, Side::HeldOut, self.seed).map_err(usage)?;
+        let question = |index| {
+            let problem = sampler.problem(index).map_err(usage)?;
+            Ok(Question { prompt: problem.prompt.clone(), problem: Some(problem) })
+        };
+        (0..self.random as u64).map(question).collect()
+    }
+}
+
+/// Loads a model and puts problems to it.
+struct Solve<'a> {
+    directory: &'a ModelDirectory,
+    device: &'a Device,
+    questions: Vec<Question>,
+    policy: ExitPolicy,
+    max_new_tokens: usize,
+}
+
+impl BackendTask for Solve<'_> {
+    type Output = depthscale::Result<Vec<Answer>>;
+
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
+        let model = LanguageModel::<B>::load(self.directory, &device, &mut |_| {})?;
+        model.check_backend(self.device.kind)?;
+        let solve = |question: Question| answer::solve(&model, question, &self.policy, self.max_new_tokens);
+        self.questions.into_iter().map(solve).collect()
+    }
+}
