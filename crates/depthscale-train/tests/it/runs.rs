@@ -106,6 +106,21 @@ fn a_seed_gives_the_same_losses_and_another_does_not() {
     assert!(first.iter().all(|(_, loss, norm)| loss.is_finite() && *norm > 0.0));
 }
 
+/// What data-parallel training rests on: gradients of parts, each prediction with its share of the whole, add up.
+#[test]
+fn parts_of_a_batch_add_up_to_the_whole() {
+    let of = |sequences: usize, accumulate: usize| {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let parts = [format!("batch.sequences={sequences}"), format!("batch.accumulate={accumulate}")];
+        let fixed = ["depth={ mean = 3 }", "optimizer.muon=", parts[0].as_str(), parts[1].as_str()];
+        train(recipe(scratch.path(), &fixed), Start::Fresh, None).0
+    };
+    for ((step, loss, norm), (_, same_loss, same_norm)) in of(12, 1).into_iter().zip(of(3, 4)) {
+        assert!((loss - same_loss).abs() < 1e-4 * loss, "step {step}: {loss} {same_loss}");
+        assert!((norm - same_norm).abs() < 1e-3 * norm, "step {step}: {norm} {same_norm}");
+    }
+}
+
 #[test]
 fn a_run_that_was_stopped_goes_on_to_the_same_losses() {
     let (whole, parts) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));

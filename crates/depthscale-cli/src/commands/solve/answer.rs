@@ -68,7 +68,7 @@ pub(super) fn solve<B: Backend>(
     question: Question,
     policy: &ExitPolicy,
     max_new_tokens: usize,
-) -> depthscale::Result<Answer> {
+) -> anyhow::Result<Answer> {
     let mut ids = model.encode(&Prompt::Text(question.prompt.clone()))?;
     let ends = |token: u32| model.end_tokens().contains(token);
     let text = |token: u32| if ends(token) { String::new() } else { model.tokenizer().token_text(token) };

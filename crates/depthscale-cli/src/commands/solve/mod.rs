@@ -120,7 +120,7 @@ struct Solve<'a> {
 }
 
 impl BackendTask for Solve<'_> {
-    type Output = depthscale::Result<Vec<Answer>>;
+    type Output = anyhow::Result<Vec<Answer>>;
 
     fn run<B: Backend>(self, device: B::Device) -> Self::Output {
         let model = LanguageModel::<B>::load(self.directory, &device, &mut |_| {})?;
