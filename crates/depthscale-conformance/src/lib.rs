@@ -2,7 +2,7 @@
 //!
 //! A *case* is a check of the decoder that is generic over burn's [`Backend`] and panics with what differed. [`cases`] lists
 //! them all: outputs of published implementations ([`parity`]), early exits against a slow account of what must come out
-//! ([`exits`]), batches, chunks and generation ([`batches`]), 16-bit computation ([`precision`]), and the
+//! ([`exits`]), batches, chunks and generation ([`batches`]), whole sequences as training runs them ([`unrolled`]), 16-bit computation ([`precision`]), and the
 //! reasoning loop with a block, a mixer and a criterion of one's own ([`reasoning`]). The crate's own tests run them on
 //! every backend of [`depthscale_backends`] that is compiled in; a backend of one's own is run like this:
 //!
@@ -22,6 +22,7 @@ pub mod models;
 pub mod parity;
 pub mod precision;
 pub mod reasoning;
+pub mod unrolled;
 
 mod oracle;
 
@@ -97,6 +98,7 @@ pub fn cases<B: Backend>() -> Vec<Case<B>> {
         case("random_states_follow_the_request", batches::random_states_follow_the_request),
         case("long_contexts_grow_and_wrap_caches", batches::long_contexts_grow_and_wrap_caches),
         case("backends_pass_their_own_check", batches::backends_pass_their_own_check),
+        case("unrolled_steps_equal_runs", unrolled::steps_equal_runs),
         case("sixteen_bits_stay_near_published_outputs", precision::stays_near_published),
         case("a_trained_model_answers_in_every_dtype", precision::trained_model_answers),
         case("an_own_block_is_refined_until_it_converges", reasoning::refines_until_converged),

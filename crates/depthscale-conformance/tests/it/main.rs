@@ -62,6 +62,7 @@ suite! {
     approximate_prefill_is_named_so,
     requests_get_the_tokens_they_would_get_alone,
     random_states_follow_the_request,
+    unrolled_steps_equal_runs,
     long_contexts_grow_and_wrap_caches,
     backends_pass_their_own_check,
     sixteen_bits_stay_near_published_outputs,
