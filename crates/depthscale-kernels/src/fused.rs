@@ -18,6 +18,13 @@ pub(crate) trait Fused<const N: usize>: Clone + Debug + Send + 'static {
     /// The result and what the gradient needs of it beside the inputs.
     fn forward(&self, inputs: [Matrix<'_>; N]) -> (Vec<f32>, [usize; 2], Vec<f32>);
 
+    /// Whether the gradient looks at the values of each input. Of the others it gets the number of columns alone, and nothing
+    /// is kept.
+    #[cfg_attr(not(feature = "autodiff"), allow(dead_code, reason = "only a recorded operation keeps its inputs"))]
+    fn needs(&self) -> [bool; N] {
+        [true; N]
+    }
+
     /// From the gradient of the result to those of the inputs; `None` where an input has none.
     #[cfg_attr(not(feature = "autodiff"), allow(dead_code, reason = "only a recorded operation is pulled back"))]
     fn backward(&self, inputs: [Matrix<'_>; N], saved: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; N];
@@ -58,7 +65,14 @@ pub(crate) fn apply<B: Backend, const N: usize>(
         let inputs = inputs.map(tracked::take);
         let parents = inputs.each_ref();
         let (output, values, saved) = forward(&operation, parents.map(|input| input.primitive.clone()));
-        let keep = || Kept { operation, inputs: values, saved: saved.into() };
+        let keep = || {
+            let mut needed = operation.needs().into_iter();
+            let inputs = values.map(|input| match (needed.next(), Input::Whole(input)) {
+                (Some(false), input) => Input::Shape(input.shape()),
+                (_, input) => input,
+            });
+            Kept { operation, inputs, saved: saved.into() }
+        };
         return Ok(tracked::give(tracked::record(parents, output, keep)));
     }
     Err(inputs)
@@ -87,19 +101,40 @@ fn of(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {
 #[derive(Clone, Debug)]
 struct Kept<Op, const N: usize> {
     operation: Op,
-    inputs: [FlexTensor; N],
+    inputs: [Input; N],
     saved: std::sync::Arc<[f32]>,
+}
+
+/// What is kept of an input.
+#[cfg(feature = "autodiff")]
+#[derive(Clone, Debug)]
+enum Input {
+    Whole(FlexTensor),
+    Shape([usize; 2]),
+}
+
+#[cfg(feature = "autodiff")]
+impl Input {
+    fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Whole(tensor) => [tensor.layout().shape()[0], tensor.layout().shape()[1]],
+            Self::Shape(shape) => *shape,
+        }
+    }
 }
 
 #[cfg(feature = "autodiff")]
 impl<Op: Fused<N>, const N: usize> tracked::Gradient<N> for Kept<Op, N> {
-    fn pull(self, upstream: FlexTensor) -> [Option<FlexTensor>; N] {
+    fn pull(self, upstream: FlexTensor, _: [bool; N]) -> [Option<FlexTensor>; N] {
         let upstream = if upstream.as_slice::<f32>().is_some() { upstream } else { upstream.to_contiguous() };
-        let inputs = self.inputs.each_ref().map(matrix);
+        let inputs = self.inputs.each_ref().map(|input| match input {
+            Input::Whole(input) => matrix(input),
+            Input::Shape([_, columns]) => Matrix { values: &[], columns: *columns },
+        });
         let mut gradients = self.operation.backward(inputs, &self.saved, matrix(&upstream).values).into_iter();
-        inputs.map(|input| {
+        self.inputs.each_ref().map(|input| {
             let gradient = gradients.next().flatten();
-            gradient.map(|gradient| of(gradient, [input.rows(), input.columns]))
+            gradient.map(|gradient| of(gradient, input.shape()))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData};
 
 /// `-ln softmax(logits)[target]` of every row, in nats.
 ///
@@ -25,7 +25,7 @@ pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: &[u32]) -> Tenso
     };
     let device = logits.device();
     let targets: Vec<i64> = targets.iter().map(|&target| i64::from(target)).collect();
-    let targets = Tensor::<B, 2, Int>::from_data(TensorData::new(targets, [rows, 1]), (&device, DType::I64));
+    let targets = Tensor::<B, 2, Int>::from_data(TensorData::new(targets, [rows, 1]), &device);
     log_softmax(logits, 1).gather(1, targets).neg().squeeze_dim(1)
 }
 

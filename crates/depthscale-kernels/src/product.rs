@@ -121,9 +121,9 @@ mod recorded {
 
     impl Gradient<2> for Product {
         /// `dw = dy^T x`, `dx = dy w`.
-        fn pull(self, upstream: FlexTensor) -> [Option<FlexTensor>; 2] {
-            let of_weight = Flex::float_matmul(upstream.transpose(0, 1), self.x);
-            [Some(of_weight), Some(Flex::float_matmul(upstream, self.weight))]
+        fn pull(self, upstream: FlexTensor, [of_weight, of_x]: [bool; 2]) -> [Option<FlexTensor>; 2] {
+            let of_weight = of_weight.then(|| Flex::float_matmul(upstream.transpose(0, 1), self.x));
+            [of_weight, of_x.then(|| Flex::float_matmul(upstream, self.weight))]
         }
     }
 }

@@ -162,6 +162,10 @@ mod tracked {
             (self.turn(x.values, x.columns, [cos, sin], 1.0), [x.rows(), x.columns], Vec::new())
         }
 
+        fn needs(&self) -> [bool; 3] {
+            [false, true, true]
+        }
+
         fn backward(&self, [x, cos, sin]: [Matrix<'_>; 3], _: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; 3] {
             [Some(self.turn(upstream, x.columns, [cos, sin], -1.0)), None, None]
         }

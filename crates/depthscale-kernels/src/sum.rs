@@ -42,6 +42,10 @@ mod fast {
             (sum, [a.rows(), a.columns], Vec::new())
         }
 
+        fn needs(&self) -> [bool; 2] {
+            [false; 2]
+        }
+
         fn backward(&self, _: [Matrix<'_>; 2], _: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; 2] {
             [Some(upstream.to_vec()), Some(upstream.to_vec())]
         }

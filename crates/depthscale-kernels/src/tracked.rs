@@ -20,8 +20,8 @@ pub(crate) type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// The gradient of an operation of `N` inputs.
 pub(crate) trait Gradient<const N: usize>: Clone + Debug + Send + 'static {
-    /// From the gradient of the result to those of the inputs; `None` where an input has none.
-    fn pull(self, upstream: FlexTensor) -> [Option<FlexTensor>; N];
+    /// From the gradient of the result to those of the inputs that are wanted; `None` where an input has none.
+    fn pull(self, upstream: FlexTensor, wanted: [bool; N]) -> [Option<FlexTensor>; N];
 }
 
 /// Whether tensors are burn-autodiff's around flex's, and f32.
@@ -76,7 +76,8 @@ impl<G: Gradient<N>, const N: usize> Backward<Flex, N> for Step<G> {
 
     fn backward(self, ops: Ops<G, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let upstream = gradients.consume::<Flex>(&ops.node);
-        for (parent, gradient) in ops.parents.into_iter().zip(ops.state.pull(upstream)) {
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        for (parent, gradient) in ops.parents.into_iter().zip(ops.state.pull(upstream, wanted)) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
                 gradients.register::<Flex>(parent.id, gradient);
             }
