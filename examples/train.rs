@@ -22,7 +22,8 @@ impl RunObserver<B> for Printed {
     fn stepped(&mut self, _: &StepRecord) {}
 
     fn logged(&mut self, metrics: &StepMetrics) {
-        println!("step {:3}  loss {:.4}  {:.0} tokens/s", metrics.step, metrics.loss, metrics.tokens_per_second);
+        let loss = metrics.loss.unwrap_or(f64::NAN);
+        println!("step {:3}  loss {loss:.4}  {:.0} tokens/s", metrics.step, metrics.tokens_per_second);
     }
 
     fn saved(&mut self, path: &Path) {

@@ -44,7 +44,7 @@ enum Command {
     Backends(backends::Arguments),
     /// Measure speed and memory across backends, depths and contexts, and report them.
     Bench(Box<bench::Arguments>),
-    /// Solve a problem, and show what the answer would be after each step.
+    /// Solve a problem, and show each token's hypothesis after each step.
     Solve(Box<solve::Arguments>),
     /// Train a model by a recipe.
     Train(train::Arguments),

@@ -80,6 +80,43 @@ pub enum TrainError {
         /// Tensors the model has.
         parameters: usize,
     },
+    /// The loss depends on no parameter that is trained.
+    #[error(
+        "the loss reaches none of the parameters that model.freeze leaves: a gate alone learns by loss.kind gate-only, \
+         and from a depth of 2 on"
+    )]
+    NothingReached,
+    /// A sequence may be longer than the model has positions.
+    #[error("data.sequence is {sequence}, of which {} are read: the model has {positions} positions", sequence - 1)]
+    SequenceTooLong {
+        /// Most tokens of a sequence.
+        sequence: usize,
+        /// Positions of the model.
+        positions: usize,
+    },
+    /// The model's tokenizer is not that of the tasks.
+    #[error(
+        "{} has another vocabulary than the tasks, in which {character:?} is token {id}: train on data.lines instead",
+        path.display()
+    )]
+    TaskTokenizer {
+        /// The tokenizer.
+        path: PathBuf,
+        /// A character that it encodes in another way.
+        character: char,
+        /// The character's token in the tasks' vocabulary.
+        id: u32,
+    },
+    /// A line of the log cannot be read.
+    #[error("{}: line {line}: {message}", path.display())]
+    MalformedLog {
+        /// The log.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// The directory holds another run.
     #[error(
         "{} was trained by another recipe (fingerprint {found:016x}, this one is {expected:016x}): \
@@ -151,7 +188,8 @@ impl TrainError {
             Self::Recipe(error) => error.is_usage(),
             Self::Task(_) | Self::RunExists { .. } | Self::ForeignRun { .. } | Self::Evaluation(_) => true,
             Self::TooLong { .. } | Self::TaskVocabulary { .. } | Self::NoTasks | Self::NoTokenizer => true,
-            Self::NoExitGate { .. } | Self::NothingToTrain { .. } => true,
+            Self::NoExitGate { .. } | Self::NothingToTrain { .. } | Self::NothingReached => true,
+            Self::SequenceTooLong { .. } | Self::TaskTokenizer { .. } => true,
             _ => false,
         }
     }

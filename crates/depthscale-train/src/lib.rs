@@ -46,6 +46,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`recipe`] | [`TrainConfig`], its sections and the functions on them |
+//! | [`data`] | tasks, text and lines as batches of token sequences |
+//! | [`learn`] | the losses over depth, gradients, optimizers: one training step, [`Trainer::step`] |
+//! | [`run`] | a run in its directory, [`TrainingRun`]: checkpoints, log, report |
+//! | [`eval`] | accuracy by depth and under exits, and the exit that keeps it |
 
 pub mod data;
 pub mod eval;

@@ -9,7 +9,8 @@ use crate::failure::Usage;
 #[command(next_help_heading = "Depth")]
 pub(crate) struct ExitArguments {
     /// When a token stops recurring: CRITERION or CRITERION:THRESHOLD, such as latent-diff:0.03 or q-exit:0.5, or
-    /// fixed:STEPS. Without it: what the model's config asks for
+    /// fixed:STEPS. Without it: the calibrated exit beside the model, else
+    /// what its config asks for
     #[arg(long, value_name = "EXIT", allow_hyphen_values = true)]
     exit: Option<ExitPolicy>,
 

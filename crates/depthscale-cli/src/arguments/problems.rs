@@ -9,7 +9,8 @@ use depthscale_train::eval::{ProblemDraw, ProblemSet};
 use depthscale_train::run::RECIPE_FILE;
 use depthscale_train::{DataSource, TrainConfig};
 
-use crate::failure::Usage;
+use crate::failure::{Usage, warn};
+use crate::progress::Verbosity;
 
 #[derive(Debug, Args)]
 pub(crate) struct ProblemArguments {
@@ -22,8 +23,8 @@ pub(crate) struct ProblemArguments {
     recipe: Option<PathBuf>,
 
     /// Problems of each task and difficulty
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    problems: usize,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    problems: u32,
 
     /// Seed of the draw
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -35,7 +36,9 @@ fn task_mix(text: &str) -> Result<TaskMix, String> {
     let (name, range) = text.split_once(':').map_or((text, None), |(name, range)| (name, Some(range)));
     let task: depthscale_tasks::TaskKind =
         name.parse().map_err(|error: depthscale_tasks::TaskError| error.to_string())?;
-    let number = |text: &str| text.parse::<u32>().map_err(|_| format!("{text} is no difficulty: expected MIN-MAX"));
+    let number = |text: &str| {
+        text.parse::<u32>().map_err(|_| format!("{text:?} is no difficulty: expected a number or MIN-MAX"))
+    };
     let difficulties = match range {
         None => Difficulties::from(task.task().difficulties()),
         Some(range) => {
@@ -49,19 +52,23 @@ fn task_mix(text: &str) -> Result<TaskMix, String> {
 impl ProblemArguments {
     /// Which problems are drawn, and the mean depth of training where it is known.
     pub(crate) fn draw(&self, directory: &ModelDirectory) -> anyhow::Result<(ProblemDraw, Option<f64>)> {
+        let problems = self.problems as usize;
         let beside = directory.path().join(RECIPE_FILE);
         let path = self.recipe.clone().or_else(|| beside.exists().then_some(beside));
         let recipe = path.map(|path| TrainConfig::read(path, &[])).transpose()?;
         let depth = recipe.as_ref().map(|recipe| recipe.depth.expected_depth());
         let mut draw = match &recipe {
             Some(recipe) if matches!(recipe.data.source, DataSource::Tasks(_)) => {
-                ProblemDraw::of(&recipe.data, self.problems, self.seed)?
+                ProblemDraw::of(&recipe.data, problems, self.seed)?
             }
             _ if self.tasks.is_empty() => {
                 return Err(Usage::new("name tasks with --tasks, or a recipe of tasks with --recipe").into());
             }
             // Nothing is known of training: all problems are as good as any.
-            _ => ProblemDraw { mixture: Vec::new(), held_out: ALL, problems: self.problems, seed: self.seed },
+            _ => {
+                warn(UNKNOWN_TRAINING, Verbosity::Normal);
+                ProblemDraw { mixture: Vec::new(), held_out: ALL, problems, seed: self.seed }
+            }
         };
         if !self.tasks.is_empty() {
             draw.mixture.clone_from(&self.tasks);
@@ -81,8 +88,11 @@ pub(crate) fn held_out_of(directory: &ModelDirectory) -> anyhow::Result<(HeldOut
             return Ok((draw.held_out, draw.mixture));
         }
     }
+    warn(UNKNOWN_TRAINING, Verbosity::Normal);
     Ok((ALL, Vec::new()))
 }
+
+const UNKNOWN_TRAINING: &str = "no recipe says what this model was trained on: it may have seen these problems";
 
 /// Every problem is on the side that is asked for.
 const ALL: HeldOut = HeldOut { seed: 0, share: 1.0 };

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     criterion: Vec<String>,
 
     /// Points of accuracy, of 100, that may be lost against full depth, overall and on every task
-    #[arg(long, value_name = "POINTS", default_value_t = 1.0)]
+    #[arg(long, value_name = "POINTS", default_value_t = 1.0, allow_negative_numbers = true)]
     tolerated_loss: f64,
 
     /// The full depth; without it, the model's own
@@ -62,14 +62,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (draw, _) = arguments.problems.draw(&directory)?;
     // Another seed than that of an evaluation draws others.
     let set = calibration_set(&ProblemDraw { seed: !draw.seed, ..draw })?;
+    set.check_tokenizer(directory.path())?;
     let backend = &arguments.model.backend;
     let device = backend.device(&directory)?;
     let task = Calibrate { directory: &directory, set, options, verbosity: backend.verbosity() };
     let found = run_on(&device, task)?;
+    // What took long is written before anything that can fail.
+    if !arguments.dry_run {
+        found.write(directory.path())?;
+    }
     print(&found)?;
     warn_of_few(&found, backend.verbosity());
     if !arguments.dry_run {
-        found.write(directory.path())?;
         let path = directory.path().join(EXIT_FILE);
         writeln!(io::stdout().lock(), "Written to {}: the model's exit from now on.", path.display())?;
     }
@@ -97,6 +101,9 @@ impl BackendTask for Calibrate<'_> {
 
 /// Tells on how few problems a task was judged, where they are too few for the loss that is tolerated.
 fn warn_of_few(found: &Calibration, verbosity: Verbosity) {
+    if found.tolerated_loss == 0.0 {
+        return;
+    }
     let needed = (100.0 / found.tolerated_loss).ceil();
     let problems = |task: &str| -> usize {
         found.set.groups.iter().filter(|group| group.task == task).map(|group| group.problems).sum()

@@ -16,6 +16,7 @@ use depthscale_train::eval::{
 
 use crate::arguments::{ModelArguments, ProblemArguments, calibration_set, run_on};
 use crate::display::print_tables;
+use crate::failure::Usage;
 use crate::progress::{Verbosity, spinner};
 
 #[derive(Debug, Args)]
@@ -54,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(chosen_on) = calibration.as_ref().and_then(|calibration| calibration.set.draw.as_ref()) {
         set = set.without(&calibration_set(chosen_on)?);
     }
+    set.check_tokenizer(directory.path())?;
     let max_depth = arguments.max_depth.unwrap_or(config.depth + config.depth.div_ceil(2));
     let backend = &arguments.model.backend;
     let device = backend.device(&directory)?;
@@ -84,6 +86,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 pub(crate) fn criteria(names: &[String], config: &DecoderConfig) -> anyhow::Result<Vec<Criterion>> {
     match names {
         [all] if all == "all" => Ok(applicable_criteria(config)),
+        names if names.iter().any(|name| name == "all") => {
+            Err(Usage::new("all stands for every criterion: name none beside it").into())
+        }
         names => names.iter().map(|name| Ok(name.parse::<Criterion>()?)).collect(),
     }
 }

@@ -134,7 +134,7 @@ fn what_is_wrong_with_a_recipe_is_said_with_its_place() {
     std::fs::write(recipe.file(), &text).expect("written");
     let (code, error) = refused(&["train", &recipe.file(), "data.tasks.0.task=sodoku-4"]);
     assert_eq!(code, Some(2));
-    assert!(error.contains("sudoku-4"), "{error}");
+    assert!(error.contains("did you mean `sudoku-4`"), "{error}");
     let (code, error) = refused(&["train", "nowhere.toml"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("nowhere.toml"), "{error}");
@@ -142,8 +142,9 @@ fn what_is_wrong_with_a_recipe_is_said_with_its_place() {
     std::fs::write(&lines, "{\"prompt\": \"1+1=\", \"answer\": \"2\"}\n{\"prompt\": \"1+2=\"}\n").expect("written");
     let tokenizer = text_of(fixture("ouro-arith").join("tokenizer.json"));
     let data = format!("data.lines={{ files = [{lines:?}] }}");
-    let (_, error) = refused(&["train", &recipe.file(), &data, &format!("model.tokenizer={tokenizer}")]);
-    assert!(error.contains("lines.jsonl") && error.contains('2'), "{error}");
+    let (code, error) = refused(&["train", &recipe.file(), &data, &format!("model.tokenizer={tokenizer}")]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("lines.jsonl") && error.contains("line 2"), "{error}");
 }
 
 #[test]
@@ -179,5 +180,6 @@ fn a_problem_is_solved_with_what_the_answer_would_have_been() {
     assert!(many.stdout.contains("3 of 3 right") && many.stdout.contains("4.00 of 4 steps"), "{}", many.stdout);
     let unknown = run(&["solve", "--model", &model, "--task", "adition"]);
     assert_eq!(unknown.code, Some(2));
-    assert!(unknown.stderr.contains("addition"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("did you mean `addition`"), "{}", unknown.stderr);
+    assert_eq!(run(&["solve", "--model", &model, "1+1=", "--random", "2"]).code, Some(2));
 }

@@ -145,8 +145,8 @@ impl<B: AutodiffBackend> Unrolled<B> {
     /// how many. `decoder` is the one this was begun with, without gradients
     /// ([`AutodiffModule::valid`](burn::module::AutodiffModule::valid)).
     ///
-    /// Where the numbers differ a sequence rests once it has taken its own; blocks that look at earlier steps' states
-    /// then see those of its last steps.
+    /// Where the numbers differ a sequence rests once it has taken its own. Blocks that look at earlier steps' states then
+    /// see as many as all sequences have, those of their last steps, and the step they are told is that of the deepest.
     ///
     /// # Panics
     /// If `free` does not hold a number for each sequence.

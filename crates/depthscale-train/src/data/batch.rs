@@ -15,9 +15,14 @@ pub struct Batch {
 
 impl Batch {
     /// The batch of some sequences.
+    ///
+    /// # Panics
+    /// If a sequence has nothing to predict: its `learn_from` is to be at least 1 and less than its number of tokens.
     pub fn new(sequences: impl IntoIterator<Item = Sequence>) -> Self {
         let mut batch = Self::default();
         for Sequence { mut tokens, learn_from } in sequences {
+            let n = tokens.len();
+            assert!((1..n).contains(&learn_from), "learning begins at token {learn_from} of {n}");
             batch.rows.push((learn_from - 1..tokens.len() - 1).collect());
             batch.targets.push(tokens[learn_from..].to_vec());
             tokens.pop();

@@ -5,4 +5,4 @@ mod source;
 
 pub use batch::Batch;
 pub use source::Examples;
-pub(crate) use source::{held_out, mixture, sequence_of, text_files};
+pub(crate) use source::{check_task_tokenizer, held_out, mixture, sequence_of, text_files};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use depthscale_corpus::{Corpus, CorpusTokenizer, Lines, PackedText, Progress, Sequence, Side, Split};
 use depthscale_tasks::{
-    Difficulties, HeldOut, NEWLINE_ID, ProblemSampler, TaskMix, VOCAB_SIZE, encode_problem, tokenizer_json,
+    Difficulties, HeldOut, NEWLINE_ID, ProblemSampler, TaskMix, VOCAB_SIZE, encode_problem, tokenizer_json, vocabulary,
 };
 use depthscale_text::{EndTokens, HUGINN_END_MARKERS, OURO_END_MARKERS};
 
@@ -40,15 +40,20 @@ impl Examples {
         let data = &config.data;
         let tokenizer = || open_tokenizer(config.model.tokenizer.as_deref(), model);
         match &data.source {
-            DataSource::Tasks(_) => Ok(Self::Tasks {
-                sampler: ProblemSampler::new(
-                    mixture(data)?,
-                    held_out(data),
-                    depthscale_tasks::Side::Training,
-                    config.seed,
-                )?,
-                longest: data.sequence,
-            }),
+            DataSource::Tasks(_) => {
+                if let Some(path) = tokenizer_path(config.model.tokenizer.as_deref(), model) {
+                    check_task_tokenizer(&path, |_| true)?;
+                }
+                Ok(Self::Tasks {
+                    sampler: ProblemSampler::new(
+                        mixture(data)?,
+                        held_out(data),
+                        depthscale_tasks::Side::Training,
+                        config.seed,
+                    )?,
+                    longest: data.sequence,
+                })
+            }
             DataSource::Text(files) => {
                 let (tokenizer, end_token) = tokenizer()?;
                 std::fs::create_dir_all(cache).map_err(TrainError::io(cache, "make the directory"))?;
@@ -80,6 +85,22 @@ impl Examples {
                 Ok(sequence)
             }
             Self::Corpus(corpus) => Ok(corpus.sequence(Side::Training, index)?),
+        }
+    }
+
+    /// That sequences are as long as the recipe allows. Problems are drawn as training goes on: this looks at many of the
+    /// hardest.
+    ///
+    /// # Errors
+    /// If one is longer.
+    pub(crate) fn check_lengths(&self) -> Result<()> {
+        const LOOKED_AT: u64 = 500;
+        match self {
+            Self::Tasks { .. } => {
+                (0..LOOKED_AT).try_for_each(|index| self.sequence(u64::MAX / 2 + index, 1.0).map(drop))
+            }
+            // A corpus was cut or checked when it was opened.
+            Self::Corpus(_) => Ok(()),
         }
     }
 
@@ -121,35 +142,54 @@ pub(crate) fn held_out(data: &DataConfig) -> HeldOut {
     HeldOut { seed: data.held_out_seed, share: data.held_out_share }
 }
 
-/// The files that go beside a model trained by a recipe, by their names: tokenizer.json, and generation_config.json with
-/// the token that ends an answer.
+/// The files that go beside a model trained by a recipe, by their names: its tokenizer, and what says how its texts end and
+/// how its chats look.
 pub(crate) fn text_files(config: &TrainConfig, model: Option<&Path>) -> Result<Vec<(&'static str, Vec<u8>)>> {
-    let is_tasks = matches!(config.data.source, DataSource::Tasks(_));
-    let directory = config.model.tokenizer.as_deref().map(|path| path.parent().unwrap_or(Path::new(""))).or(model);
-    let Some(directory) = directory.filter(|directory| directory.join(TOKENIZER).exists()) else {
+    let Some(tokenizer) = tokenizer_path(config.model.tokenizer.as_deref(), model) else {
         // The tasks have a vocabulary of their own, in which a newline ends an answer.
         let ends = format!("{{\"eos_token_id\": {NEWLINE_ID}}}\n");
-        let own = vec![(TOKENIZER, tokenizer_json().into_bytes()), (GENERATION, ends.into_bytes())];
-        return Ok(if is_tasks { own } else { Vec::new() });
+        let own = vec![(TOKENIZER, tokenizer_json().into_bytes()), ("generation_config.json", ends.into_bytes())];
+        return Ok(if matches!(config.data.source, DataSource::Tasks(_)) { own } else { Vec::new() });
     };
-    let present = [TOKENIZER, GENERATION].into_iter().map(|name| (name, directory.join(name)));
+    let directory = tokenizer.parent().map(PathBuf::from).unwrap_or_default();
+    let beside = BESIDE.into_iter().map(|name| (name, directory.join(name))).filter(|(_, path)| path.exists());
     let read = |(name, path): (&'static str, PathBuf)| {
         std::fs::read(&path).map(|bytes| (name, bytes)).map_err(TrainError::io(&path, "read"))
     };
-    present.filter(|(_, path)| path.exists()).map(read).collect()
+    std::iter::once((TOKENIZER, tokenizer)).chain(beside).map(read).collect()
 }
-
-const GENERATION: &str = "generation_config.json";
 
 const TOKENIZER: &str = "tokenizer.json";
 
+/// What may lie beside a tokenizer and belongs to it.
+const BESIDE: [&str; 4] =
+    ["generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+
+/// The tokenizer file of a recipe: the one it names, by itself or by its directory, or that of the checkpoint.
+fn tokenizer_path(named: Option<&Path>, model: Option<&Path>) -> Option<PathBuf> {
+    match named {
+        Some(path) if path.is_dir() => Some(path.join(TOKENIZER)),
+        Some(path) => Some(path.to_path_buf()),
+        None => model.map(|model| model.join(TOKENIZER)).filter(|path| path.exists()),
+    }
+}
+
+/// That a tokenizer gives characters of the tasks the ids that they have there: all, or those whose ids are used.
+pub(crate) fn check_task_tokenizer(path: &Path, is_used: impl Fn(u32) -> bool) -> Result<()> {
+    let json = std::fs::read(path).map_err(TrainError::io(path, "read the tokenizer"))?;
+    let tokenizer = CorpusTokenizer::from_bytes(&json, path)?;
+    for (&character, id) in vocabulary().iter().zip(1..).filter(|(_, id)| is_used(*id)) {
+        let found = tokenizer.text().encode_plain(character.encode_utf8(&mut [0; 4]));
+        if found.ok().as_deref() != Some(&[id]) {
+            return Err(TrainError::TaskTokenizer { path: path.to_path_buf(), character, id });
+        }
+    }
+    Ok(())
+}
+
 /// The tokenizer and the token that ends a text.
 fn open_tokenizer(named: Option<&Path>, model: Option<&Path>) -> Result<(CorpusTokenizer, Option<u32>)> {
-    let path = match (named, model) {
-        (Some(path), _) => path.to_path_buf(),
-        (None, Some(model)) => model.join(TOKENIZER),
-        (None, None) => return Err(TrainError::NoTokenizer),
-    };
+    let Some(path) = tokenizer_path(named, model) else { return Err(TrainError::NoTokenizer) };
     let directory = path.parent().map(PathBuf::from).unwrap_or_default();
     let json = std::fs::read(&path).map_err(TrainError::io(&path, "read the tokenizer"))?;
     let tokenizer = CorpusTokenizer::from_bytes(&json, &path)?;

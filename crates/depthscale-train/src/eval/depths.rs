@@ -64,7 +64,7 @@ pub struct GroupDepths {
 /// Scores a set at every depth from 1 to `max_depth`, which may be beyond the depth trained at.
 ///
 /// Answers are fed, not generated: that all their tokens are the most likely ones is that greedy decoding gives them.
-/// Random initial states follow from a problem's place in the set.
+/// Random initial states follow from a problem's place among those of the set, the shorter ones first.
 ///
 /// # Errors
 /// If the set is empty, the depth is 0 or absurd, a problem does not fit the model, or the device fails.

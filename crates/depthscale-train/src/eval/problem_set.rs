@@ -1,6 +1,7 @@
 //! The held-out problems a model is measured on.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use depthscale_corpus::{Corpus, Sequence, Side};
 use depthscale_tasks::{HeldOut, ProblemSampler, TaskError, TaskKind, TaskMix};
@@ -9,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::set_summary::{Counted, MissingReason, SkippedGroup};
-use crate::data::{held_out, mixture, sequence_of};
+use crate::data::{check_task_tokenizer, held_out, mixture, sequence_of};
 use crate::error::{Result, TrainError};
 use crate::recipe::DataConfig;
 
@@ -146,6 +147,16 @@ impl ProblemSet {
         let mut set = Self { counted, draw: None, groups: Vec::new(), problems: Vec::new(), skipped: Vec::new() };
         set.add_group(ProblemGroup { task: task.into(), difficulty: 0 }, drawn, MissingReason::NoneHeldOut);
         set.require_some()
+    }
+
+    /// That the tokenizer in a model's directory gives the characters of these problems the ids they have here, so that what
+    /// is measured is the model and not a mix-up.
+    ///
+    /// # Errors
+    /// If it gives others, or there is none.
+    pub fn check_tokenizer(&self, model: &Path) -> Result<()> {
+        let used: HashSet<u32> = self.problems.iter().flat_map(|problem| &problem.sequence.tokens).copied().collect();
+        check_task_tokenizer(&model.join("tokenizer.json"), |id| used.contains(&id))
     }
 
     /// Number of problems.

@@ -43,7 +43,8 @@ impl<B: Backend> ModuleMapper<B> for Blend {
         let (id, average, mapper) = param.consume();
         let weights: Option<TensorPrimitive<B>> = self.weights.remove::<B>(&id);
         let blended = match weights {
-            Some(weights) => average * self.kept + Tensor::from_primitive(weights) * (1.0 - self.kept),
+            // In this form a weight that does not move leaves its average exactly where it is.
+            Some(weights) => average.clone() + (Tensor::from_primitive(weights) - average) * (1.0 - self.kept),
             None => average,
         };
         Param::from_mapped_value(id, blended, mapper)

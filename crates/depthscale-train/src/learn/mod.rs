@@ -6,6 +6,7 @@ mod gate;
 mod gradients;
 mod objective;
 mod optimizer;
+mod reach;
 mod rehearsal;
 mod rows;
 mod trainer;

@@ -16,6 +16,7 @@ use super::average::WeightAverage;
 use super::gradients::{global_norm, scale};
 use super::objective::{Learner, LossByDepth};
 use super::optimizer::Optimizers;
+use super::reach::Reach;
 use super::work::training_flops;
 use crate::data::{Batch, Examples};
 use crate::error::{Result, TrainError};
@@ -33,6 +34,7 @@ pub struct Trainer<B: AutodiffBackend> {
     pub average: Option<WeightAverage<B::InnerBackend>>,
     /// Where it is.
     pub state: TrainerState,
+    reach: Reach,
 }
 
 /// Where training is, beside weights and moments. Everything drawn follows from the recipe and the step, so that this is
@@ -92,13 +94,18 @@ impl<B: AutodiffBackend> Trainer<B> {
             return Err(TrainError::NoExitGate { kind });
         }
         let decoder = freeze(&config, decoder)?;
+        let reach = Reach::of(&config, decoder.config());
+        let deepest = DepthDraw { free: 0, tracked: config.depth.most_depth() };
+        if !reach.is_reached(&[deepest]) {
+            return Err(TrainError::NothingReached);
+        }
         let optimizers = Optimizers::new(&config.optimizer, &decoder);
         let average = match config.averaging {
             AveragingConfig::None => None,
             AveragingConfig::Exponential(_) => Some(WeightAverage { decoder: decoder.valid() }),
         };
         let state = TrainerState { step: 0, tokens: 0, guard: LossGuard::new(config.guard.clone()) };
-        Ok(Self { config, decoder, optimizers, average, state })
+        Ok(Self { config, decoder, optimizers, average, state, reach })
     }
 
     /// The weights to use: their average where there is one.
@@ -122,7 +129,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let begun = Instant::now();
         let step = self.state.step + 1;
         let progress = self.config.schedule.progress(step);
-        let batches = self.batches(examples, step, progress)?;
+        let batches = self.batches(examples, step, self.config.data.difficulty_progress(progress))?;
         let share = 1.0 / batches.iter().map(Batch::predictions).sum::<usize>() as f64;
         let valid = self.decoder.valid();
         let learner = Learner { decoder: &self.decoder, valid: &valid };
@@ -139,8 +146,11 @@ impl<B: AutodiffBackend> Trainer<B> {
                 ..UnrollOptions::default()
             };
             let objective = learner.objective(batch, &draws, &self.config.loss, options, share)?;
-            let own = GradientsParams::from_grads(objective.loss.backward(), &self.decoder);
-            gradients.accumulate(&self.decoder, own);
+            // burn panics where nothing was recorded.
+            if self.reach.is_reached(&draws) {
+                let own = GradientsParams::from_grads(objective.loss.backward(), &self.decoder);
+                gradients.accumulate(&self.decoder, own);
+            }
             let (loss, seen) = objective.read();
             record.loss += loss;
             for (depth, (sum, n)) in seen {

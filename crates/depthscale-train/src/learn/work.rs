@@ -7,7 +7,8 @@ use crate::recipe::{DepthDraw, LossKind};
 
 /// Floating-point operations of the matrix products and attention of a step over a batch: the forward pass once for every
 /// step, and twice as much again for the gradients of the steps that are recorded. The head counts at the predictions that
-/// are read out. Norms, activations and the optimizer are not counted.
+/// are read out; a coda or cross-decoder counts once, however many steps are read out. Norms, activations and the optimizer are
+/// not counted.
 pub fn training_flops(config: &DecoderConfig, batch: &Batch, draws: &[DepthDraw], loss: &LossKind) -> u64 {
     let head = 2 * (config.vocab_size * config.d_model) as u64;
     let of = |((input, targets), draw): ((&Vec<u32>, &Vec<u32>), &DepthDraw)| {
@@ -20,12 +21,16 @@ pub fn training_flops(config: &DecoderConfig, batch: &Batch, draws: &[DepthDraw]
         let step = forward(2) - one;
         // One row of the head is among what is counted outside the steps.
         let outside = one - step - head;
-        let read = match loss {
-            LossKind::LastStep => 1,
-            LossKind::EveryStep(_) | LossKind::ExpectedExit(_) | LossKind::GateOnly(_) => draw.tracked as u64,
-        };
-        let recorded = draw.tracked as u64 * step + outside + read * targets.len() as u64 * head;
-        draw.free as u64 * step + 3 * recorded
+        let heads = targets.len() as u64 * head;
+        let (free, tracked) = (draw.free as u64, draw.tracked as u64);
+        match loss {
+            LossKind::LastStep => free * step + 3 * (tracked * step + outside + heads),
+            LossKind::EveryStep(_) | LossKind::ExpectedExit(_) => {
+                free * step + 3 * (tracked * (step + heads) + outside)
+            }
+            // Nothing but the gate is recorded.
+            LossKind::GateOnly(_) => (free + tracked) * (step + heads) + outside,
+        }
     };
     batch.inputs.iter().zip(&batch.targets).zip(draws).map(of).sum()
 }
@@ -51,5 +56,7 @@ mod tests {
         assert_eq!(last, 3 * step + 3 * (2 * step + 40));
         let every = training_flops(&config, &batch, &draws, &LossKind::EveryStep(Default::default()));
         assert_eq!(every, 3 * step + 3 * (2 * step + 2 * 40));
+        let gate = training_flops(&config, &batch, &draws, &LossKind::GateOnly(Default::default()));
+        assert_eq!(gate, 5 * (step + 40));
     }
 }

@@ -219,7 +219,10 @@ mod tests {
             (0.0..1.0f64).prop_map(|entropy| LossKind::ExpectedExit(ExpectedExitConfig { entropy })),
             Just(LossKind::GateOnly(GateOnlyConfig::default())),
         ];
-        (kind, 0.0..1e-3f64).prop_map(|(kind, z_loss)| LossConfig { kind, z_loss })
+        (kind, 0.0..1e-3f64).prop_map(|(kind, z_loss)| {
+            let gate_only = matches!(kind, LossKind::GateOnly(_));
+            LossConfig { kind, z_loss: if gate_only { 0.0 } else { z_loss } }
+        })
     }
 
     fn optimizer() -> impl Strategy<Value = OptimizerConfig> {

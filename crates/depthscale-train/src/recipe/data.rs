@@ -124,14 +124,10 @@ impl DataConfig {
         0.1
     }
 
-    /// The greatest difficulty of `task` at `progress`, the share of training that is over: it rises from min to max in
-    /// equal parts of the curriculum, `min + floor(x * (max - min + 1))` for the share `x` of the curriculum, at most max.
-    pub fn most_difficult(&self, task: &TaskConfig, progress: f64) -> usize {
-        let Some(share) = self.difficulty_curriculum else { return task.max };
-        let levels = task.max.saturating_sub(task.min).saturating_add(1);
-        // Casts of negative numbers and NaN give 0, of large ones the largest.
-        let risen = (progress / share * levels as f64 + 1e-9).floor() as usize;
-        task.min.saturating_add(risen).min(task.max)
+    /// The share of the curriculum of difficulties that is over at `progress`, the share of training that is: at `x` of it no
+    /// difficulty is beyond `min + ceil(x * (max - min))`. 1 where there is no curriculum.
+    pub fn difficulty_progress(&self, progress: f64) -> f64 {
+        self.difficulty_curriculum.map_or(1.0, |share| (progress / share).clamp(0.0, 1.0))
     }
 
     /// Checks every key; the error names the key, the value and what is allowed.
@@ -187,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn difficulty_rises_in_equal_parts_of_the_curriculum() {
+    fn a_curriculum_of_difficulties_is_over_after_its_share() {
         let task = TaskConfig { task: "addition".into(), min: 2, max: 5, weight: 1.0 };
         let data = |difficulty_curriculum| DataConfig {
             source: DataSource::Tasks(vec![task.clone()]),
@@ -196,10 +192,8 @@ mod tests {
             held_out_seed: 0,
             difficulty_curriculum,
         };
-        // Half of training has four parts of an eighth: 2, 3, 4, 5.
-        let risen = data(Some(0.5));
-        let most = [0.0, 0.12, 0.125, 0.25, 0.374, 0.375, 0.5, 1.0].map(|x| risen.most_difficult(&task, x));
-        assert_eq!(most, [2, 2, 3, 4, 4, 5, 5, 5]);
-        assert_eq!(data(None).most_difficult(&task, 0.0), 5);
+        let half = data(Some(0.5));
+        assert_eq!([0.0, 0.125, 0.5, 1.0].map(|x| half.difficulty_progress(x)), [0.0, 0.25, 1.0, 1.0]);
+        assert_eq!(data(None).difficulty_progress(0.0), 1.0);
     }
 }

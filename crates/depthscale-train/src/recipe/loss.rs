@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::choice;
-use super::error::{Result, require_not_negative, require_positive};
+use super::error::{Result, require, require_not_negative, require_positive};
 
 /// What is minimised. `L_t` is the mean cross entropy of the next token read out after step `t`, in nats.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -28,7 +28,8 @@ pub enum LossKind {
     EveryStep(EveryStepConfig),
     /// `sum_t p_t L_t - entropy * H(p)` (Ouro, arXiv 2510.25741, stage I). `p_t` is the probability of exiting after step
     /// `t` under the hazards `sigmoid(gate(s_t))`; the last step takes what is left. `H(p) = -sum_t p_t ln p_t` in nats
-    /// draws `p` to the uniform one.
+    /// draws `p` to the uniform one. Steps without a
+    /// gradient have no part in `p`: it begins after them.
     ExpectedExit(ExpectedExitConfig),
     /// The exit gate alone learns, everything else stays as it is (Ouro, stage II).
     GateOnly(GateOnlyConfig),
@@ -110,7 +111,9 @@ impl LossConfig {
             }
             LossKind::GateOnly(settings) => {
                 require_positive("loss.kind.gate-only.gain_slope", settings.gain_slope)?;
-                require_not_negative("loss.kind.gate-only.gain_threshold", settings.gain_threshold)
+                require_not_negative("loss.kind.gate-only.gain_threshold", settings.gain_threshold)?;
+                let z_loss = self.z_loss;
+                require(z_loss == 0.0, "loss.z_loss", z_loss, "must be 0 with gate-only, which trains no logits")
             }
         }
     }

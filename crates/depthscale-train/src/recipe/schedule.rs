@@ -68,7 +68,7 @@ impl ScheduleConfig {
     /// The factor of the learning rates at `step`, counted from 1, in [0, 1]. At step 0 it is that of a warm-up that has not
     /// begun, and after the last step that of the last.
     pub fn factor(&self, step: usize) -> f64 {
-        if step < self.warmup {
+        if step <= self.warmup && self.warmup > 0 {
             return step as f64 / self.warmup as f64;
         }
         match &self.kind {

@@ -59,7 +59,10 @@ impl RunCheckpoint {
             if let Some(average) = &trainer.average {
                 write_model(&average.decoder, published, text, &path.join(AVERAGE))?;
             }
-            let moments = join(trainer.optimizers.to_bytes().map_err(|error| damaged(path, OPTIMIZER, error))?);
+            let moments = join(trainer.optimizers.to_bytes().map_err(|error| {
+                let source = std::io::Error::other(error.to_string());
+                TrainError::io(&path.join(OPTIMIZER), "write")(source)
+            })?);
             write_atomically(&path.join(OPTIMIZER), &moments, Overwrite::Yes)?;
             let state = SavedState {
                 fingerprint: format!("{:016x}", trainer.config.fingerprint()?),
@@ -113,7 +116,10 @@ impl RunCheckpoint {
         let parts = split(&moments).ok_or_else(|| damaged(&self.path, OPTIMIZER, "it ends early"))?;
         let loaded = trainer.optimizers.load_bytes(parts, device);
         trainer.optimizers = loaded.map_err(|error| damaged(&self.path, OPTIMIZER, error))?;
+        // The guard may be another now; what it has counted goes on.
+        let config = trainer.state.guard.config;
         trainer.state = self.state;
+        trainer.state.guard.config = config;
         Ok(trainer)
     }
 }

@@ -77,6 +77,11 @@ impl RunDirectory {
         Ok(())
     }
 
+    /// Whether a run has left something here.
+    pub fn holds_a_run(&self) -> bool {
+        !self.steps().is_empty() || self.metrics().exists() || self.model().exists()
+    }
+
     /// The steps of its checkpoints, ascending.
     pub fn steps(&self) -> Vec<usize> {
         let entries = fs::read_dir(self.checkpoints()).into_iter().flatten().flatten();
@@ -87,22 +92,21 @@ impl RunDirectory {
     }
 
     /// Fills a checkpoint under a name of its own and gives it its real name in one step, so that it is there as a whole or
-    /// not at all; then removes all but the newest `keep`.
+    /// not at all; then removes all but the newest `keep`. One that is there already is the same, and stays.
     ///
     /// # Errors
     /// If something cannot be written; the checkpoints there were are untouched.
     pub(super) fn publish(&self, step: usize, keep: usize, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let target = self.checkpoint(step);
+        if target.exists() {
+            return Ok(target);
+        }
         let partial = self.checkpoints().join(format!("{PARTIAL}{step:06}"));
         let filled = fs::create_dir_all(&partial)
             .map_err(TrainError::io(&partial, "make the directory"))
             .and_then(|()| fill(&partial))
-            .and_then(|()| {
-                if target.exists() {
-                    fs::remove_dir_all(&target).map_err(TrainError::io(&target, "remove"))?;
-                }
-                fs::rename(&partial, &target).map_err(TrainError::io(&target, "name"))
-            });
+            .and_then(|()| fs::rename(&partial, &target).map_err(TrainError::io(&target, "name")))
+            .and_then(|()| self.bring_names_to_disk());
         if let Err(error) = filled {
             // What was written is of no use; what went wrong is told either way.
             let _ = fs::remove_dir_all(&partial);
@@ -114,6 +118,16 @@ impl RunDirectory {
             fs::remove_dir_all(&old).map_err(TrainError::io(&old, "remove"))?;
         }
         Ok(target)
+    }
+
+    /// Older checkpoints are removed only after the newest one's name is on disk.
+    fn bring_names_to_disk(&self) -> Result<()> {
+        let directory = self.checkpoints();
+        // Elsewhere directories cannot be opened as files.
+        #[cfg(unix)]
+        fs::File::open(&directory).and_then(|names| names.sync_all()).map_err(TrainError::io(&directory, "write"))?;
+        let _ = directory;
+        Ok(())
     }
 }
 
@@ -136,9 +150,9 @@ mod tests {
             run.publish(step, 2, write("whole")).expect("written");
         }
         assert_eq!(run.steps(), [10, 15]);
-        // Written again, a checkpoint is the new one.
+        // Saved a second time at the same step, a run is what it was.
         run.publish(15, 2, write("again")).expect("written");
-        assert_eq!(fs::read_to_string(run.checkpoint(15).join("file")).expect("there"), "again");
+        assert_eq!(fs::read_to_string(run.checkpoint(15).join("file")).expect("there"), "whole");
         let full = |path: &Path| {
             fs::write(path.join("file"), "part").expect("written");
             Err(TrainError::io(path, "write")(std::io::ErrorKind::StorageFull.into()))

@@ -28,14 +28,14 @@ pub struct StepMetrics {
     pub step: usize,
     /// How many they are.
     pub steps: usize,
-    /// The mean objective per prediction.
-    pub loss: f64,
-    /// The objective of the last step alone.
-    pub last_loss: f64,
+    /// The mean objective per prediction of the steps that were applied; `None` where none was.
+    pub loss: Option<f64>,
+    /// The objective of the last of these alone.
+    pub last_loss: Option<f64>,
     /// The mean cross entropy read out at each depth, in nats; steps in which a depth occurs count alike.
     pub loss_by_depth: BTreeMap<usize, f64>,
-    /// The mean global norm of the gradient before clipping.
-    pub gradient_norm: f64,
+    /// The mean global norm of their gradients before clipping.
+    pub gradient_norm: Option<f64>,
     /// The factor of the schedule on every learning rate, at the last step.
     pub learning_rate_factor: f64,
     /// Sequences by their depth.
@@ -48,7 +48,7 @@ pub struct StepMetrics {
     pub recurrences_per_second: f64,
     /// Floating-point operations per second, as [`training_flops`](crate::learn::training_flops) counts them.
     pub flops_per_second: f64,
-    /// Steps left out, and why the last of them was.
+    /// Steps left out.
     pub skipped: usize,
     /// Why the last of those was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,8 +84,12 @@ impl StepMetrics {
     /// If there are none.
     pub fn of(records: &[StepRecord]) -> Self {
         let Some(last) = records.last() else { panic!("at least one step") };
-        let n = records.len() as f64;
-        let mean = |value: fn(&StepRecord) -> f64| records.iter().map(value).sum::<f64>() / n;
+        // What is left out may not be finite.
+        let applied: Vec<_> = records.iter().filter(|record| record.skipped.is_none()).collect();
+        let mean = |value: fn(&StepRecord) -> f64| {
+            let sum: f64 = applied.iter().map(|record| value(record)).sum();
+            (!applied.is_empty()).then(|| sum / applied.len() as f64)
+        };
         let seconds: f64 = records.iter().map(|record| record.seconds).sum();
         let per_second =
             |value: fn(&StepRecord) -> f64| records.iter().map(value).sum::<f64>() / seconds.max(f64::MIN_POSITIVE);
@@ -93,7 +97,7 @@ impl StepMetrics {
         let mut losses: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
         for record in records {
             record.depths.iter().for_each(|(&depth, n)| *depths.entry(depth).or_default() += n);
-            for (&depth, loss) in &record.loss_by_depth {
+            for (&depth, loss) in record.loss_by_depth.iter().filter(|_| record.skipped.is_none()) {
                 let (sum, n) = losses.entry(depth).or_default();
                 (*sum, *n) = (*sum + loss, *n + 1);
             }
@@ -102,7 +106,7 @@ impl StepMetrics {
             step: last.step,
             steps: records.len(),
             loss: mean(|record| record.loss),
-            last_loss: last.loss,
+            last_loss: applied.last().map(|record| record.loss),
             loss_by_depth: losses.into_iter().map(|(depth, (sum, n))| (depth, sum / n as f64)).collect(),
             gradient_norm: mean(|record| record.gradient_norm),
             learning_rate_factor: last.learning_rate_factor,
@@ -163,9 +167,10 @@ impl MetricsLog {
 pub fn read_metrics(path: &Path) -> Result<Vec<MetricsRecord>> {
     let text = fs::read_to_string(path).map_err(TrainError::io(path, "read"))?;
     let line = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| TrainError::DamagedCheckpoint {
+        serde_json::from_str(line).map_err(|error| TrainError::MalformedLog {
             path: path.to_path_buf(),
-            message: format!("line {}: {error}", number + 1),
+            line: number + 1,
+            message: error.to_string(),
         })
     };
     text.lines().enumerate().map(line).collect()
@@ -194,11 +199,21 @@ mod tests {
     #[test]
     fn steps_are_summed_up_by_hand() {
         let metrics = StepMetrics::of(&[record(1, 1.0), record(2, 3.0)]);
-        assert_eq!((metrics.step, metrics.steps, metrics.loss, metrics.last_loss), (2, 2, 2.0, 3.0));
-        assert_eq!((metrics.gradient_norm, metrics.tokens), (4.0, 20));
+        assert_eq!((metrics.step, metrics.steps, metrics.loss, metrics.last_loss), (2, 2, Some(2.0), Some(3.0)));
+        assert_eq!((metrics.gradient_norm, metrics.tokens), (Some(4.0), 20));
         assert_eq!((metrics.tokens_per_second, metrics.recurrences_per_second), (20.0, 80.0));
         assert_eq!(metrics.depths, BTreeMap::from([(4, 6)]));
         assert_eq!(metrics.loss_by_depth, BTreeMap::from([(1, 1.0), (2, 3.0)]));
+    }
+
+    #[test]
+    fn what_was_left_out_is_counted_and_not_averaged() {
+        let bad = StepRecord { skipped: Some("not finite".into()), ..record(2, f64::NAN) };
+        let metrics = StepMetrics::of(&[record(1, 1.0), bad.clone()]);
+        assert_eq!((metrics.step, metrics.loss, metrics.last_loss, metrics.skipped), (2, Some(1.0), Some(1.0), 1));
+        let alone = MetricsRecord::Steps(StepMetrics::of(&[bad]));
+        let text = serde_json::to_string(&alone).expect("plain JSON");
+        assert_eq!(serde_json::from_str::<MetricsRecord>(&text).expect("reads"), alone);
     }
 
     #[test]

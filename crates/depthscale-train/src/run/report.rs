@@ -34,7 +34,8 @@ fn lead(steps: &[&StepMetrics]) -> String {
     let Some(last) = steps.last() else { return "No step was logged.".into() };
     let tokens: usize = steps.iter().map(|steps| steps.tokens).sum();
     let skipped: usize = steps.iter().map(|steps| steps.skipped).sum();
-    format!("{} steps, {tokens} tokens read, {skipped} steps left out. The last loss is {:.4}.", last.step, last.loss)
+    let loss = last.loss.map_or_else(String::new, |loss| format!(" The last loss is {loss:.4}."));
+    format!("{} steps, {tokens} tokens read, {skipped} steps left out.{loss}", last.step)
 }
 
 fn axis(label: &str, scale: Scale) -> Axis {
@@ -53,14 +54,18 @@ fn line(name: impl Into<String>, points: impl IntoIterator<Item = (f64, f64)>) -
 const MOST_MARKS: usize = 60;
 
 /// Means over neighbouring lines of the log, so that a curve has few marks.
-fn thinned(steps: &[&StepMetrics], value: impl Fn(&StepMetrics) -> f64) -> Vec<(f64, f64)> {
+fn thinned(steps: &[&StepMetrics], value: impl Fn(&StepMetrics) -> Option<f64>) -> Vec<(f64, f64)> {
     let together = steps.len().div_ceil(MOST_MARKS).max(1);
-    let mean = |part: &[&StepMetrics]| part.iter().map(|steps| value(steps)).sum::<f64>() / part.len() as f64;
-    steps.chunks(together).map(|part| (part[part.len() - 1].step as f64, mean(part))).collect()
+    let mean = |part: &[&StepMetrics]| {
+        let known: Vec<f64> = part.iter().filter_map(|steps| value(steps)).collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    };
+    let mark = |part: &[&StepMetrics]| Some((part[part.len() - 1].step as f64, mean(part)?));
+    steps.chunks(together).filter_map(mark).collect()
 }
 
 fn progress(steps: &[&StepMetrics]) -> Section {
-    let curve = |title, name: &str, scale, value: fn(&StepMetrics) -> f64| {
+    let curve = |title, name: &str, scale, value: fn(&StepMetrics) -> Option<f64>| {
         figure(title, "step", axis(name, scale), vec![line(name, thinned(steps, value))])
     };
     Section {
@@ -69,8 +74,8 @@ fn progress(steps: &[&StepMetrics]) -> Section {
         items: vec![
             curve("Loss", "objective per prediction", Scale::Linear, |steps| steps.loss),
             curve("Gradient norm", "global norm before clipping", Scale::Log10, |steps| steps.gradient_norm),
-            curve("Learning rate", "share of the peak", Scale::Linear, |steps| steps.learning_rate_factor),
-            curve("Speed", "token recurrences per second", Scale::Linear, |steps| steps.recurrences_per_second),
+            curve("Learning rate", "share of the peak", Scale::Linear, |steps| Some(steps.learning_rate_factor)),
+            curve("Speed", "token recurrences per second", Scale::Linear, |steps| Some(steps.recurrences_per_second)),
         ],
     }
 }
@@ -161,10 +166,10 @@ mod tests {
         StepMetrics {
             step,
             steps: 1,
-            loss,
-            last_loss: loss,
+            loss: Some(loss),
+            last_loss: Some(loss),
             loss_by_depth: BTreeMap::from([(2, loss)]),
-            gradient_norm: 1.0,
+            gradient_norm: Some(1.0),
             learning_rate_factor: 1.0,
             depths: BTreeMap::from([(2, 4)]),
             tokens: 8,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::backend::AutodiffBackend;
 use depthscale_checkpoint::{Overwrite, write_atomically};
 use depthscale_corpus::Progress;
-use depthscale_decoder::{InitialParameters, ModelDirectory, Published, RecurrentDecoder};
+use depthscale_decoder::{EXIT_FILE, InitialParameters, ModelDirectory, Published, RecurrentDecoder};
 
 use super::checkpoint::{RunCheckpoint, TextFiles, write_model};
 use super::directory::{RECIPE_FILE, RunDirectory};
@@ -90,13 +90,15 @@ impl<B: AutodiffBackend> TrainingRun<B> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
         let directory = RunDirectory::new(&config.output.directory);
-        if start == Start::Fresh && !directory.steps().is_empty() {
+        if start == Start::Fresh && directory.holds_a_run() {
             return Err(TrainError::RunExists { path: directory.path });
         }
         let source = Source::open(&config)?;
         let examples = Examples::open(&config, source.directory.as_deref(), &directory.text(), progress)?;
-        examples.check_vocabulary(source.published.config.vocab_size)?;
-        let text = text_files(&config, source.directory.as_deref())?;
+        source.check(&examples, &config)?;
+        let mut text = text_files(&config, source.directory.as_deref())?;
+        // Beside every model, so that what it must not be measured on is known.
+        text.push((RECIPE_FILE, config.to_toml()?.into_bytes()));
         let trainer = match RunCheckpoint::newest(&directory, &config)? {
             Some(checkpoint) => checkpoint.resume(config, device)?,
             None => Trainer::new(config.clone(), source.load(config.seed, device)?)?,
@@ -117,7 +119,7 @@ impl<B: AutodiffBackend> TrainingRun<B> {
     pub(crate) fn rehearse(config: TrainConfig, device: &B::Device) -> Result<(Trainer<B>, Examples)> {
         let source = Source::open(&config)?;
         let examples = Examples::open(&config, source.directory.as_deref(), &std::env::temp_dir(), &mut |_| {})?;
-        examples.check_vocabulary(source.published.config.vocab_size)?;
+        source.check(&examples, &config)?;
         let decoder = source.load(config.seed, device)?;
         Ok((Trainer::new(config, decoder)?, examples))
     }
@@ -128,7 +130,11 @@ impl<B: AutodiffBackend> TrainingRun<B> {
     /// If a step fails or something cannot be written. Checkpoints there were stay.
     pub fn train(&mut self, observer: &mut dyn RunObserver<B>) -> Result<RunEnd> {
         while !self.trainer.is_done() {
-            self.step(observer)?;
+            if let Err(error) = self.step(observer) {
+                // The steps that led there are worth most now; the error that ended the run is told either way.
+                let _ = self.log_steps(observer);
+                return Err(error);
+            }
             if observer.is_interrupted() && !self.trainer.is_done() {
                 self.log_steps(observer)?;
                 self.save(observer)?;
@@ -138,8 +144,8 @@ impl<B: AutodiffBackend> TrainingRun<B> {
         self.log_steps(observer)?;
         let model = self.directory.model();
         write_model(&self.trainer.weights(), &self.published, &self.text, &model)?;
-        let recipe = self.trainer.config.to_toml()?;
-        write_atomically(&model.join(RECIPE_FILE), recipe.as_bytes(), Overwrite::Yes)?;
+        // An exit found for other weights.
+        remove_if_there(&model.join(EXIT_FILE))?;
         Ok(RunEnd::Done)
     }
 
@@ -153,14 +159,15 @@ impl<B: AutodiffBackend> TrainingRun<B> {
             (step.is_multiple_of(config.output.log_every), step.is_multiple_of(config.output.checkpoint_every));
         let last = self.trainer.is_done();
         let evaluation_due = config.evaluation.is_due(step) || (last && config.evaluation.every > 0);
-        if log_due {
+        // What a checkpoint has seen is in the log, and an evaluation that fails loses no step.
+        if log_due || save_due || last {
             self.log_steps(observer)?;
-        }
-        if evaluation_due && let Some(metrics) = observer.evaluate(step, self.trainer.weights())? {
-            self.log.append(&MetricsRecord::Evaluation(metrics))?;
         }
         if save_due || last {
             self.save(observer)?;
+        }
+        if evaluation_due && let Some(metrics) = observer.evaluate(step, self.trainer.weights())? {
+            self.log.append(&MetricsRecord::Evaluation(metrics))?;
         }
         Ok(())
     }
@@ -189,7 +196,25 @@ struct Source {
     checkpoint: Option<ModelDirectory>,
 }
 
+fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::io(path, "remove")(error)),
+        _ => Ok(()),
+    }
+}
+
 impl Source {
+    /// That model and data go together.
+    fn check(&self, examples: &Examples, config: &TrainConfig) -> Result<()> {
+        let decoder = &self.published.config;
+        examples.check_vocabulary(decoder.vocab_size)?;
+        let (sequence, positions) = (config.data.sequence, decoder.max_positions);
+        if sequence > positions.saturating_add(1) {
+            return Err(TrainError::SequenceTooLong { sequence, positions });
+        }
+        examples.check_lengths()
+    }
+
     fn open(config: &TrainConfig) -> Result<Self> {
         match &config.model.source {
             ModelSource::Fresh(path) => {

@@ -188,6 +188,11 @@ fn what_does_not_go_together_is_refused() {
     let error = refused(&["data.tasks.0.task=adition"]);
     assert!(error.contains("adition") && error.contains("addition"), "{error}");
     assert!(refused(&["model.freeze=[\"*\"]"]).contains("leaves nothing to train"));
+    assert!(refused(&["depth={ mean = 1 }", "loss.kind=gate-only", "averaging=none"]).contains("reaches none"));
+    assert!(refused(&["data.sequence=80"]).contains("64 positions"));
+    assert!(refused(&["data.sequence=6"]).contains("data.sequence allows 6"));
+    let arith = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/ouro-arith");
+    assert!(refused(&[&format!("model.tokenizer={arith}")]).contains("another vocabulary than the tasks"));
     let small = scratch.path().join("small.json");
     let shape = std::fs::read_to_string(scratch.path().join("config.json")).expect("reads");
     std::fs::write(&small, shape.replace("\"vocab_size\": 56", "\"vocab_size\": 20")).expect("written");
@@ -207,12 +212,13 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn frozen_parameters_stay_as_they_are() {
     let scratch = tempfile::tempdir().expect("a directory");
-    let config = recipe(scratch.path(), &["model.freeze=[\"core.*\", \"embedding\"]", "averaging=none"]);
+    let config = recipe(scratch.path(), &["model.freeze=[\"core.*\", \"embedding\"]"]);
     let mut run = open(config, Start::Fresh).expect("opens");
     let weights = |run: &TrainingRun<B>| {
         let scratch = tempfile::tempdir().expect("a directory");
         let overwrite = depthscale_checkpoint::Overwrite::Yes;
-        run.published.save(&run.trainer.decoder, scratch.path(), overwrite).expect("saved");
+        // Their average: frozen weights must not drift in it either.
+        run.published.save(&run.trainer.weights(), scratch.path(), overwrite).expect("saved");
         let directory = ModelDirectory::open(scratch.path()).expect("opens");
         let read = |name: &str| {
             let shape = directory.checkpoint().info(name).expect("there").shape;
@@ -254,4 +260,23 @@ fn what_is_not_finite_is_skipped_and_then_stops_the_run() {
     let error = run.train(&mut watch).expect_err("nothing can be learnt so");
     assert!(matches!(error, TrainError::Stopped { in_a_row: 3, .. }), "{error}");
     assert!(watch.records.iter().filter(|record| record.skipped.is_some()).count() == 2);
+    // The log says so, and can be read.
+    let log = read_metrics(&run.directory.metrics()).expect("reads");
+    assert!(log.iter().any(|line| matches!(line, MetricsRecord::Steps(steps) if steps.skip_reason.is_some())));
+}
+
+#[test]
+fn difficulties_follow_the_curriculum_or_are_all_there_from_the_start() {
+    let hardest = |overrides: &[&str]| {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let data = r#"data.tasks=[{ task = "reverse", min = 2, max = 12 }]"#;
+        let config = recipe(scratch.path(), &[&[data, "averaging=none"], overrides].concat());
+        let mut run = open(config, Start::Fresh).expect("opens");
+        let mut watch = Watch { stop_after: Some(1), ..Watch::default() };
+        run.train(&mut watch).expect("trains");
+        // "rev:", the letters, "=", the letters; all but the last token of each is read.
+        watch.records[0].tokens
+    };
+    let (eased, all) = (hardest(&["data.difficulty_curriculum=1.0"]), hardest(&[]));
+    assert!(eased < all, "{eased} {all}");
 }

@@ -24,15 +24,15 @@ pub(super) struct AnswerToken {
     /// Its text; empty for the one that ends the answer.
     pub(super) text: String,
     pub(super) trace: TokenTrace,
-    /// What it would have been after each step that was read out.
-    hypotheses: Vec<(usize, String)>,
+    /// What it would have been after each step that was read out; `None` ends the answer.
+    hypotheses: Vec<(usize, Option<String>)>,
 }
 
 impl AnswerToken {
     /// What it would have been after a step, or after its last one where it took fewer.
-    fn after(&self, step: usize) -> &str {
+    fn after(&self, step: usize) -> Option<&str> {
         let seen = self.hypotheses.iter().take_while(|(at, _)| *at <= step).last().or(self.hypotheses.first());
-        seen.map_or("", |(_, text)| text)
+        seen.and_then(|(_, text)| text.as_deref())
     }
 }
 
@@ -49,9 +49,10 @@ impl Answer {
         self.deepest().map_or(0, |token| token.trace.steps)
     }
 
-    /// What the answer would have been after each step.
+    /// The tokens' hypotheses after each step, each given the final tokens before it, up to where one would have ended the
+    /// answer.
     pub(super) fn hypotheses(&self) -> Vec<String> {
-        let after = |step| self.tokens.iter().map(|token| token.after(step)).collect();
+        let after = |step| self.tokens.iter().map_while(|token| token.after(step)).collect();
         (1..=self.steps()).map(after).collect()
     }
 
@@ -71,14 +72,15 @@ pub(super) fn solve<B: Backend>(
 ) -> anyhow::Result<Answer> {
     let mut ids = model.encode(&Prompt::Text(question.prompt.clone()))?;
     let ends = |token: u32| model.end_tokens().contains(token);
-    let text = |token: u32| if ends(token) { String::new() } else { model.tokenizer().token_text(token) };
+    let text = |token: u32| (!ends(token)).then(|| model.tokenizer().token_text(token));
     let mut answer = Answer { question, text: String::new(), tokens: Vec::new(), ended: false };
     while answer.tokens.len() < max_new_tokens && !answer.ended {
         let reasoned = model.decoder().reason(&ids, policy, KvRetention::PerStep)?;
         let Some(&Hypothesis { token, .. }) = reasoned.hypotheses.last() else { break };
         let hypotheses = reasoned.hypotheses.iter().map(|seen| (seen.step, text(seen.token))).collect();
-        answer.tokens.push(AnswerToken { text: text(token), trace: reasoned.trace, hypotheses });
-        answer.text.push_str(&text(token));
+        let own = text(token).unwrap_or_default();
+        answer.text.push_str(&own);
+        answer.tokens.push(AnswerToken { text: own, trace: reasoned.trace, hypotheses });
         answer.ended = ends(token);
         ids.push(token);
     }
@@ -94,16 +96,17 @@ mod tests {
     fn token(text: &str, hypotheses: &[&str]) -> AnswerToken {
         let steps = hypotheses.len();
         let trace = TokenTrace { position: 0, steps, values: vec![None; steps], reason: ExitReason::Converged };
-        let hypotheses = hypotheses.iter().enumerate().map(|(at, text)| (at + 1, (*text).into())).collect();
+        let end = |text: &&str| (!text.is_empty()).then(|| (*text).into());
+        let hypotheses = hypotheses.iter().enumerate().map(|(at, text)| (at + 1, end(text))).collect();
         AnswerToken { text: text.into(), trace, hypotheses }
     }
 
     #[test]
     fn a_token_that_stopped_keeps_what_it_said() {
         let question = Question { prompt: "47+38=".into(), problem: depthscale_tasks::identify("47+38=") };
-        let tokens = vec![token("8", &["7", "8"]), token("5", &["5"]), token("", &["1", "0", ""])];
+        let tokens = vec![token("8", &["7", "8"]), token("5", &["", "5"]), token("", &["1", "0", ""])];
         let answer = Answer { question, text: "85".into(), tokens, ended: true };
-        assert_eq!(answer.hypotheses(), ["751", "850", "85"]);
+        assert_eq!(answer.hypotheses(), ["7", "850", "85"]);
         assert_eq!((answer.steps(), answer.is_right()), (3, Some(true)));
         let unfinished = Answer { ended: false, ..answer };
         assert_eq!(unfinished.is_right(), Some(false));

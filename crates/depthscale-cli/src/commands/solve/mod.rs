@@ -28,19 +28,22 @@ pub(crate) struct Arguments {
     task: Option<TaskKind>,
 
     /// How many to draw
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "task")]
-    random: usize,
+    #[arg(
+        long, value_name = "N", default_value_t = 1, conflicts_with = "problem",
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    random: u32,
 
     /// How hard they are; without it, as hard as those of the recipe beside the model, or any
-    #[arg(long, value_name = "N", requires = "task")]
+    #[arg(long, value_name = "N", conflicts_with = "problem")]
     difficulty: Option<u32>,
 
     /// Seed of the draw
-    #[arg(long, value_name = "N", default_value_t = 0, requires = "task")]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "problem")]
     seed: u64,
 
-    /// Take every step, and show what the answer would be after each
-    #[arg(long)]
+    /// Take every step, and show each token's hypothesis after each
+    #[arg(long, conflicts_with = "exit")]
     all_depths: bool,
 
     /// Print one JSON object a problem
@@ -48,8 +51,8 @@ pub(crate) struct Arguments {
     json: bool,
 
     /// Most tokens of an answer
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    max_new_tokens: usize,
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_new_tokens: u32,
 
     #[command(flatten)]
     exit: ExitArguments,
@@ -62,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let questions = arguments.questions(&directory)?;
     let max_depth = policy.max_steps.unwrap_or(directory.config().depth);
     let device = arguments.model.backend.device(&directory)?;
-    let max_new_tokens = arguments.max_new_tokens;
+    let max_new_tokens = arguments.max_new_tokens as usize;
     let task = Solve { directory: &directory, device: &device, questions, policy, max_new_tokens };
     let answers = run_on(&device, task)?;
     match arguments.json {
@@ -91,6 +94,9 @@ impl Arguments {
     fn questions(&self, directory: &ModelDirectory) -> anyhow::Result<Vec<Question>> {
         let Some(task) = self.task else {
             let prompt = self.problem.clone().unwrap_or_default();
+            if prompt.is_empty() {
+                return Err(Usage::new("the problem is empty").into());
+            }
             return Ok(vec![Question { problem: identify(&prompt), prompt }]);
         };
         let (held_out, mixture) = held_out_of(directory)?;
@@ -106,7 +112,7 @@ impl Arguments {
             let problem = sampler.problem(index).map_err(usage)?;
             Ok(Question { prompt: problem.prompt.clone(), problem: Some(problem) })
         };
-        (0..self.random as u64).map(question).collect()
+        (0..u64::from(self.random)).map(question).collect()
     }
 }
 

@@ -65,7 +65,7 @@ fn verdict(answer: &Answer) -> String {
             let wrong = format!("wrong: {} is right", problem.answer);
             paint.style(colour(AnsiColor::Red), &wrong)
         }
-        _ => String::new(),
+        _ => "(not a problem of a known task)".into(),
     }
 }
 
@@ -98,7 +98,7 @@ fn end(answer: &Answer, max_depth: usize) -> String {
     let mean = answer.tokens.iter().map(|token| token.trace.steps).sum::<usize>() as f64 / tokens.max(1) as f64;
     let converged = answer.tokens.iter().filter(|token| token.trace.reason == ExitReason::Converged).count();
     let why = match converged {
-        0 => "none converged before".to_owned(),
+        0 => "all took the full depth".to_owned(),
         n if n == tokens => "all converged".to_owned(),
         n => format!("{n} converged, the others took the full depth"),
     };

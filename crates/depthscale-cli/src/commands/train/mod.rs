@@ -13,7 +13,7 @@ use depthscale::burn::backend::Autodiff;
 use depthscale_train::run::{read_metrics, report};
 use depthscale_train::{RunDirectory, RunEnd, Start, TrainConfig, TrainingRun};
 
-use crate::failure::Interrupted;
+use crate::failure::{Interrupted, warn};
 use crate::progress::{Verbosity, spinner};
 use crate::stop;
 
@@ -55,16 +55,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = RunDirectory::new(&config.output.directory);
     // The step under way is finished and saved; a second request ends at once.
     stop::listen()?;
-    let end = with_backend(device.kind, Train { config, start, verbosity })??;
-    write_report(&directory)?;
+    if arguments.resume && !directory.holds_a_run() {
+        warn(&format!("{} holds no run to resume: one begins", directory.path.display()), verbosity);
+    }
+    let ended = with_backend(device.kind, Train { config, start, verbosity })?;
+    // Of a run that failed the page is wanted most.
+    if directory.metrics().exists() {
+        write_report(&directory)?;
+    }
     let mut stdout = io::stdout().lock();
-    match end {
+    match ended? {
         RunEnd::Done => {
             writeln!(stdout, "The model is in {}.", directory.model().display())?;
             Ok(())
         }
         RunEnd::Interrupted { step } => {
-            writeln!(stdout, "Stopped after step {step}; --resume goes on from there.")?;
+            // Whether anybody reads that or not, the run was interrupted.
+            let _ = writeln!(stdout, "Stopped after step {step}; --resume goes on from there.");
             Err(Interrupted.into())
         }
     }

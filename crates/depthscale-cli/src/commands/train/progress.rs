@@ -17,6 +17,7 @@ const MOST_COLUMNS: usize = 12;
 pub(super) struct Progress {
     bar: Shown,
     evaluator: Option<Evaluator>,
+    verbosity: Verbosity,
     /// Whether every line of the log is shown as a line.
     lines: bool,
     loss: f64,
@@ -29,14 +30,14 @@ impl Progress {
         bar.position(trainer.state.step as u64);
         let evaluator = Evaluator::new(&trainer.config, trainer.decoder.config())?;
         let lines = !verbosity.is_quiet() && !std::io::stderr().is_terminal();
-        Ok(Self { bar, evaluator, lines, loss: f64::NAN, recurrences_per_second: 0.0 })
+        Ok(Self { bar, evaluator, verbosity, lines, loss: f64::NAN, recurrences_per_second: 0.0 })
     }
 
     fn say(&self, line: &str) {
         if self.lines {
             // A reader who has gone away is told nothing more.
             let _ = writeln!(std::io::stdout(), "{line}");
-        } else {
+        } else if !self.verbosity.is_quiet() {
             self.bar.say(line);
         }
     }
@@ -66,8 +67,8 @@ impl<B: AutodiffBackend> RunObserver<B> for Progress {
             self.say(&format!(
                 "step {}  loss {:.4}  gradient {:.2}  learning rate {:.3} of its peak  {:.0} tokens/s",
                 metrics.step,
-                metrics.loss,
-                metrics.gradient_norm,
+                metrics.loss.unwrap_or(f64::NAN),
+                metrics.gradient_norm.unwrap_or(f64::NAN),
                 metrics.learning_rate_factor,
                 metrics.tokens_per_second
             ));
