@@ -122,11 +122,13 @@ impl RunDirectory {
 
     /// Older checkpoints are removed only after the newest one's name is on disk.
     fn bring_names_to_disk(&self) -> Result<()> {
-        let directory = self.checkpoints();
         // Elsewhere directories cannot be opened as files.
-        #[cfg(unix)]
-        fs::File::open(&directory).and_then(|names| names.sync_all()).map_err(TrainError::io(&directory, "write"))?;
-        let _ = directory;
+        if cfg!(unix) {
+            let directory = self.checkpoints();
+            fs::File::open(&directory)
+                .and_then(|names| names.sync_all())
+                .map_err(TrainError::io(&directory, "write"))?;
+        }
         Ok(())
     }
 }

@@ -47,6 +47,6 @@ fn metrics(task: &TaskDepths) -> TaskMetrics {
         task: task.task.clone(),
         problems: task.by_depth.first().map_or(0, |first| first.scores.accuracy.of),
         accuracy: task.by_depth.iter().map(|at| at.scores.accuracy.share).collect(),
-        loss: task.by_depth.iter().map(|at| at.scores.loss.unwrap_or(f64::MAX)).collect(),
+        loss: task.by_depth.iter().map(|at| at.scores.loss).collect(),
     }
 }

@@ -73,8 +73,8 @@ pub struct TaskMetrics {
     pub problems: usize,
     /// The share answered exactly at each depth, from 1 on.
     pub accuracy: Vec<f64>,
-    /// The mean cross entropy at each depth, in nats.
-    pub loss: Vec<f64>,
+    /// The mean cross entropy at each depth, in nats; `None` where logits were not finite.
+    pub loss: Vec<Option<f64>>,
 }
 
 impl StepMetrics {

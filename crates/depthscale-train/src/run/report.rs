@@ -107,14 +107,17 @@ fn depths(steps: &[&StepMetrics]) -> Section {
     }
 }
 
-/// Percentages over depths, counted from 1.
-fn over_depths(values: &[f64], factor: f64) -> impl Iterator<Item = (f64, f64)> + '_ {
-    values.iter().enumerate().map(move |(at, value)| ((at + 1) as f64, factor * value))
+/// Shares as percentages over depths, counted from 1.
+fn percentages(shares: &[f64]) -> impl Iterator<Item = (f64, f64)> + '_ {
+    shares.iter().enumerate().map(|(at, share)| ((at + 1) as f64, 100.0 * share))
 }
 
 fn by_depth(evaluation: &EvaluationMetrics) -> Section {
-    let accuracy = |task: &super::TaskMetrics| line(task.task.clone(), over_depths(&task.accuracy, 100.0));
-    let loss = |task: &super::TaskMetrics| line(task.task.clone(), over_depths(&task.loss, 1.0));
+    let accuracy = |task: &super::TaskMetrics| line(task.task.clone(), percentages(&task.accuracy));
+    let loss = |task: &super::TaskMetrics| {
+        let known = task.loss.iter().enumerate().filter_map(|(at, loss)| Some(((at + 1) as f64, (*loss)?)));
+        line(task.task.clone(), known)
+    };
     Section {
         heading: format!("Held-out problems after step {}", evaluation.step),
         text: None,
@@ -190,7 +193,8 @@ mod tests {
 
     #[test]
     fn a_page_shows_what_was_logged() {
-        let task = TaskMetrics { task: "addition".into(), problems: 5, accuracy: vec![0.5, 1.0], loss: vec![1.0, 0.1] };
+        let task =
+            TaskMetrics { task: "addition".into(), problems: 5, accuracy: vec![0.5, 1.0], loss: vec![None, Some(0.1)] };
         let records = [
             MetricsRecord::Steps(steps(1, 2.0)),
             MetricsRecord::Evaluation(EvaluationMetrics { step: 1, tasks: vec![task] }),
