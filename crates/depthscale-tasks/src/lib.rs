@@ -63,7 +63,7 @@ mod vocabulary;
 pub use error::TaskError;
 pub use kind::{TaskKind, identify};
 pub use mixture::{Difficulties, TaskMix};
-pub use problem::Problem;
+pub use problem::{FollowUp, Hint, Problem};
 pub use sampler::ProblemSampler;
 pub use split::{HeldOut, Side};
 pub use task::Task;

@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{HeldOut, Problem, Side, TaskError, TaskKind, TaskMix};
+use crate::{FollowUp, HeldOut, Hint, Problem, Side, TaskError, TaskKind, TaskMix};
 
 /// How many problems are drawn before it is said that too few exist.
 const TRIES: u32 = 10_000;
@@ -75,6 +75,20 @@ impl ProblemSampler {
     pub fn problem_at(&self, task: TaskKind, difficulty: u32, index: u64) -> Result<Problem, TaskError> {
         let mut rng = self.stream(&Purpose::At(task, difficulty), index);
         self.draw(task, difficulty, &mut rng)
+    }
+
+    /// The [hints](crate::Task::hints) of a problem that answer none of the other side.
+    pub fn hints(&self, problem: &Problem) -> Vec<Hint> {
+        let mut hints = problem.task.task().hints(problem);
+        hints.retain(|hint| hint.answers.as_ref().is_none_or(|problem| self.held_out.side(problem) == self.side));
+        hints
+    }
+
+    /// The [follow-ups](crate::Task::follow_ups) of a problem that are themselves on this sampler's side.
+    pub fn follow_ups(&self, problem: &Problem) -> Vec<FollowUp> {
+        let mut follow_ups = problem.task.task().follow_ups(problem);
+        follow_ups.retain(|next| self.held_out.side(&next.problem) == self.side);
+        follow_ups
     }
 
     /// One task of the mixture, by weight.
@@ -177,6 +191,22 @@ mod tests {
             assert_eq!(sampler.problem_with(i, 1.0).unwrap(), sampler.problem(i).unwrap());
         }
         assert!(matches!(sampler.problem_with(0, f64::NAN), Err(TaskError::Progress { .. })));
+    }
+
+    #[test]
+    fn no_hint_gives_away_what_is_held_out() {
+        let sampler = sampler(Side::Training);
+        let problems = (0..400).map(|i| sampler.problem_at(TaskKind::PHop, 3, i).unwrap());
+        let (mut kept, mut all) = (0, 0);
+        for problem in problems {
+            let answers = |hints: Vec<Hint>| hints.into_iter().filter_map(|hint| hint.answers).collect::<Vec<_>>();
+            let hints = answers(sampler.hints(&problem));
+            assert!(hints.iter().all(|problem| !SPLIT.holds(problem)), "{}", problem.prompt);
+            kept += hints.len();
+            all += answers(problem.task.task().hints(&problem)).len();
+        }
+        // 0.8 of them, and hints of one prompt are not one problem.
+        assert!((0.75..0.85).contains(&(kept as f64 / all as f64)), "{kept} of {all}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use rand::RngCore;
 
-use crate::{Problem, TaskError, TaskKind};
+use crate::{FollowUp, Hint, Problem, TaskError, TaskKind};
 
 /// A source of problems of known difficulty, which can also read problems and grade answers.
 pub trait Task: Send + Sync {
@@ -45,6 +45,20 @@ pub trait Task: Send + Sync {
     /// The held-out split goes by it. A prompt in another format is its own canonical form.
     fn canonical(&self, problem: &Problem) -> String {
         problem.prompt.clone()
+    }
+
+    /// What a reader of a prompt can say on the way to its answer, by the place where it is settled, at most one a place;
+    /// none where a task has no such.
+    fn hints(&self, problem: &Problem) -> Vec<Hint> {
+        let _ = problem;
+        Vec::new()
+    }
+
+    /// Other questions about what a prompt says, each of which a reader of that prompt can answer: problems whose prompts
+    /// begin as this one, and end from a place on in another question. None where a task has one question a prompt.
+    fn follow_ups(&self, problem: &Problem) -> Vec<FollowUp> {
+        let _ = problem;
+        Vec::new()
     }
 
     /// Fails unless the task has this difficulty.

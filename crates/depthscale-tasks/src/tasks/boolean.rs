@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngCore};
 
 use crate::scanner::Scanner;
-use crate::{Problem, Task, TaskError, TaskKind};
+use crate::{Hint, Problem, Task, TaskError, TaskKind};
 
 const OPERATORS: [char; 3] = ['&', '|', '^'];
 const LITERALS: [bool; 2] = [true, false];
@@ -82,6 +82,25 @@ impl Task for Boolean {
         scanner.finish()?;
         self.allow(difficulty)?;
         Ok(Problem { task: self.kind(), prompt: prompt.to_owned(), answer: letter(value).to_string(), difficulty })
+    }
+
+    /// Each operation, where its parenthesis closes.
+    fn hints(&self, problem: &Problem) -> Vec<Hint> {
+        let prompt = &problem.prompt;
+        let mut open = Vec::new();
+        let mut hints = Vec::new();
+        for (place, c) in prompt.char_indices() {
+            match c {
+                '(' => open.push(place),
+                ')' => {
+                    let after = place + 1;
+                    let inner = open.pop().and_then(|from| self.parse(&format!("{}=", &prompt[from..after])).ok());
+                    hints.extend(inner.and_then(|problem| Hint::answer(after, problem)));
+                }
+                _ => {}
+            }
+        }
+        hints
     }
 }
 
@@ -161,6 +180,14 @@ mod tests {
         for prompt in ["T=", "(T&F=", "T&F=", "(T)=", "(T&)=", "()=", "!=", "(t&f)="] {
             assert!(Boolean.parse(prompt).is_err(), "{prompt}");
         }
+    }
+
+    #[test]
+    fn an_operation_is_settled_where_it_closes() {
+        let hints = Boolean.hints(&Boolean.parse("(!(T&F)|T)=").unwrap());
+        let hints: Vec<_> =
+            hints.iter().map(|hint| (hint.after, hint.says, &*hint.answers.as_ref().unwrap().prompt)).collect();
+        assert_eq!(hints, [(7, 'F', "(T&F)="), (10, 'T', "(!(T&F)|T)=")]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rand::{Rng, RngCore};
 
 use crate::scanner::Scanner;
 use crate::task::as_difficulty;
-use crate::{Problem, Task, TaskError, TaskKind};
+use crate::{Hint, Problem, Task, TaskError, TaskKind};
 
 const OPERATORS: [char; 3] = ['+', '-', '*'];
 
@@ -106,6 +106,16 @@ impl Task for ModularChain {
         let answer = value.rem_euclid(i64::from(modulus)).to_string();
         Ok(Problem { task: self.kind(), prompt: prompt.to_owned(), answer, difficulty })
     }
+
+    /// The chain up to each of its operations.
+    fn hints(&self, problem: &Problem) -> Vec<Hint> {
+        let prompt = &problem.prompt;
+        let operators = prompt.match_indices(OPERATORS).map(|(place, _)| place);
+        // After the operator and its one digit.
+        let chains = operators.map(|place| place + 2);
+        let hint = |after| Hint::answer(after, self.parse(&format!("{}=", prompt.get(..after)?)).ok()?);
+        chains.filter_map(hint).collect()
+    }
 }
 
 fn allow_modulus(modulus: u32) -> Result<(), TaskError> {
@@ -142,6 +152,14 @@ mod tests {
         let long = format!("m10:9{}=", "*9".repeat(1000));
         let error = ModularChain::DEFAULT.parse(&long).unwrap_err();
         assert_eq!(error.to_string(), "modular-chain: no problem has 1000 operations; expected 1 to 16");
+    }
+
+    #[test]
+    fn a_chain_is_settled_up_to_each_operation() {
+        let hints = ModularChain::DEFAULT.hints(&ModularChain::DEFAULT.parse("m10:3+5*4-2=").unwrap());
+        let hints: Vec<_> =
+            hints.iter().map(|hint| (hint.after, hint.says, &*hint.answers.as_ref().unwrap().prompt)).collect();
+        assert_eq!(hints, [(7, '8', "m10:3+5="), (9, '2', "m10:3+5*4="), (11, '0', "m10:3+5*4-2=")]);
     }
 
     #[test]

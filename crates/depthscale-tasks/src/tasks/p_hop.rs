@@ -7,18 +7,19 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngCore};
 
 use crate::scanner::Scanner;
-use crate::{Problem, Task, TaskError, TaskKind};
+use crate::{FollowUp, Hint, Problem, Task, TaskError, TaskKind};
 
-/// How many assignments a prompt has at least.
-const FEWEST_ASSIGNMENTS: u32 = 8;
-/// How many assignments are beside the chain of the query, at least.
-const FEWEST_DISTRACTORS: u32 = 4;
+/// How many assignments a drawn prompt may have, whatever its difficulty.
+const ASSIGNMENTS: u32 = 8;
+/// How many assignments may be beside the chain of the query, whatever its length.
+const DISTRACTORS: u32 = 4;
 
 /// `b=c;a=3;c=a;e=7;d=e;?b=` -> `3`: the digit at the end of a chain of assignments, which come in any order.
 ///
 /// The difficulty is the number of hops from the variable to its digit; here b to c, c to a, and a to 3.
 ///
-/// A drawn prompt of difficulty p has max(8, p + 4) assignments, so up to 4 hops its length does not give p away.
+/// A drawn prompt of difficulty p has p + 1 to max(8, p + 4) assignments, each number as likely as the others: some
+/// prompts are short enough to learn looking up from, and a long one may ask for any number of hops.
 /// Variables outside the chain of the query form trees of their own, each of which ends in another digit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PHop;
@@ -42,7 +43,8 @@ impl Task for PHop {
 
     fn sample(&self, difficulty: u32, rng: &mut dyn RngCore) -> Result<Problem, TaskError> {
         self.allow(difficulty)?;
-        let n_assignments = FEWEST_ASSIGNMENTS.max(difficulty + FEWEST_DISTRACTORS) as usize;
+        let most = ASSIGNMENTS.max(difficulty + DISTRACTORS);
+        let n_assignments = rng.random_range(difficulty + 1..=most) as usize;
         // At most 16 + 4 of the 26 letters.
         let mut names: Vec<char> = ('a'..='z').collect();
         names.shuffle(rng);
@@ -100,6 +102,39 @@ impl Task for PHop {
         Ok(Problem { task: self.kind(), prompt: prompt.to_owned(), answer: reached.to_string(), difficulty: hops })
     }
 
+    /// At a value the variable that it is assigned to, by which it is looked up later; at the end of an assignment the digit
+    /// of its variable, where the assignments so far settle it; and the answer at the variable that is asked for.
+    fn hints(&self, problem: &Problem) -> Vec<Hint> {
+        let Some((assignments, _)) = problem.prompt.split_once('?') else {
+            return Vec::new();
+        };
+        let mut hints = Vec::new();
+        let mut after = 0;
+        for assignment in assignments.split_inclusive(';') {
+            let Some(name) = assignment.chars().next() else { continue };
+            after += assignment.len();
+            hints.push(Hint { after: after - 1, says: name, answers: None });
+            let settled = self.parse(&format!("{}?{name}=", &assignments[..after])).ok();
+            hints.extend(settled.and_then(|problem| Hint::answer(after, problem)));
+        }
+        hints.extend(Hint::answer(problem.prompt.len() - 1, problem.clone()));
+        hints
+    }
+
+    /// The other variables, in the order of their assignments.
+    fn follow_ups(&self, problem: &Problem) -> Vec<FollowUp> {
+        let Some((assignments, asked)) = problem.prompt.split_once('?') else {
+            return Vec::new();
+        };
+        let names = assignments.split_terminator(';').filter_map(|assignment| assignment.chars().next());
+        let others = names.filter(|name| !asked.starts_with(*name));
+        let follow_up = |name| {
+            let question = format!("?{name}=");
+            Some(FollowUp { problem: self.parse(&format!("{assignments}{question}")).ok()?, question })
+        };
+        others.filter_map(follow_up).collect()
+    }
+
     /// The assignments in alphabetical order.
     fn canonical(&self, problem: &Problem) -> String {
         let Some((assignments, query)) = problem.prompt.split_once('?') else {
@@ -147,11 +182,42 @@ mod tests {
     }
 
     #[test]
-    fn the_length_does_not_give_the_hops_away() {
-        let length = |hops| PHop.sample(hops, &mut rand::rng()).unwrap().prompt.len();
-        // Eight assignments of four characters and three of the query.
-        assert_eq!([1, 2, 3, 4].map(length), [35; 4]);
-        assert_eq!(length(16), 20 * 4 + 3);
+    fn a_variable_is_settled_by_what_stands_before_it() {
+        let hints = PHop.hints(&PHop.parse("b=c;a=3;c=a;?b=").unwrap());
+        let prompt = |hint: &Hint| hint.answers.as_ref().map(|problem| problem.prompt.clone());
+        let hints: Vec<_> = hints.iter().map(|hint| (hint.after, hint.says, prompt(hint))).collect();
+        let settled = |prompt: &str| Some(prompt.to_owned());
+        let expected = [
+            (3, 'b', None),
+            (7, 'a', None),
+            (8, '3', settled("b=c;a=3;?a=")),
+            (11, 'c', None),
+            (12, '3', settled("b=c;a=3;c=a;?c=")),
+            (14, '3', settled("b=c;a=3;c=a;?b=")),
+        ];
+        assert_eq!(hints, expected);
+    }
+
+    #[test]
+    fn every_other_variable_can_be_asked_for() {
+        let follow_ups = PHop.follow_ups(&PHop.parse("b=c;a=3;c=a;e=7;?c=").unwrap());
+        let follow_ups: Vec<_> =
+            follow_ups.iter().map(|next| (&*next.question, &*next.problem.prompt, &*next.problem.answer)).collect();
+        let expected = [
+            ("?b=", "b=c;a=3;c=a;e=7;?b=", "3"),
+            ("?a=", "b=c;a=3;c=a;e=7;?a=", "3"),
+            ("?e=", "b=c;a=3;c=a;e=7;?e=", "7"),
+        ];
+        assert_eq!(follow_ups, expected);
+    }
+
+    #[test]
+    fn a_chain_stands_among_others() {
+        for (hops, shortest, longest) in [(1, 2, 8), (4, 5, 8), (6, 7, 10), (16, 17, 20)] {
+            let draw = |_| PHop.sample(hops, &mut rand::rng()).unwrap().prompt.matches(';').count();
+            let counts: BTreeSet<usize> = (0..400).map(draw).collect();
+            assert_eq!(counts, (shortest..=longest).collect(), "{hops} hops");
+        }
     }
 
     #[test]

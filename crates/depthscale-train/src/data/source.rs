@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use depthscale_corpus::{Corpus, CorpusTokenizer, Lines, PackedText, Progress, Sequence, Side, Split};
 use depthscale_tasks::{
-    Difficulties, HeldOut, NEWLINE_ID, ProblemSampler, TaskMix, VOCAB_SIZE, encode_problem, tokenizer_json, vocabulary,
+    Difficulties, HeldOut, NEWLINE_ID, Problem, ProblemSampler, TaskMix, VOCAB_SIZE, encode_problem, tokenizer_json,
+    vocabulary,
 };
 use depthscale_text::{EndTokens, HUGINN_END_MARKERS, OURO_END_MARKERS};
 
+use super::batch::Example;
+use super::hints::with_hints;
 use crate::error::{Result, TrainError};
 use crate::recipe::{DataConfig, DataSource, TrainConfig};
 
-/// What is learnt from, as token sequences by index: sequence number `index` follows from the recipe alone, so that
+/// What is learnt from, as token sequences by index: example number `index` follows from the recipe alone, so that
 /// training goes on wherever it was interrupted.
 pub enum Examples {
     /// Problems of the synthetic tasks, in the fixed vocabulary of these tasks.
@@ -20,6 +23,8 @@ pub enum Examples {
         sampler: ProblemSampler,
         /// Most tokens of a sequence.
         longest: usize,
+        /// Whether intermediate results and further questions are learnt as well.
+        hints: bool,
     },
     /// Text, or prompts with answers, through the model's tokenizer.
     Corpus(Box<dyn Corpus + Send + Sync>),
@@ -52,6 +57,7 @@ impl Examples {
                         config.seed,
                     )?,
                     longest: data.sequence,
+                    hints: data.hints,
                 })
             }
             DataSource::Text(files) => {
@@ -69,22 +75,25 @@ impl Examples {
         }
     }
 
-    /// Sequence number `index` to learn from, at a point of training from 0 to 1, which a curriculum of difficulties follows.
+    /// Example number `index` to learn from, at a point of training from 0 to 1, which a curriculum of difficulties follows.
     ///
     /// # Errors
     /// If a problem is longer than the recipe allows, or too few of its difficulty exist.
-    pub fn sequence(&self, index: u64, progress: f64) -> Result<Sequence> {
+    pub fn example(&self, index: u64, progress: f64) -> Result<Example> {
         match self {
-            Self::Tasks { sampler, longest } => {
+            Self::Tasks { sampler, longest, hints } => {
                 let problem = sampler.problem_with(index, progress)?;
                 let sequence = sequence_of(&problem)?;
                 if sequence.tokens.len() > *longest {
                     let (found, prompt) = (sequence.tokens.len(), problem.prompt);
                     return Err(TrainError::TooLong { prompt, found, longest: *longest });
                 }
-                Ok(sequence)
+                match hints {
+                    true => with_hints(sampler, &problem, *longest),
+                    false => Ok(sequence.into()),
+                }
             }
-            Self::Corpus(corpus) => Ok(corpus.sequence(Side::Training, index)?),
+            Self::Corpus(corpus) => Ok(corpus.sequence(Side::Training, index)?.into()),
         }
     }
 
@@ -97,7 +106,7 @@ impl Examples {
         const LOOKED_AT: u64 = 500;
         match self {
             Self::Tasks { .. } => {
-                (0..LOOKED_AT).try_for_each(|index| self.sequence(u64::MAX / 2 + index, 1.0).map(drop))
+                (0..LOOKED_AT).try_for_each(|index| self.example(u64::MAX / 2 + index, 1.0).map(drop))
             }
             // A corpus was cut or checked when it was opened.
             Self::Corpus(_) => Ok(()),
@@ -120,7 +129,7 @@ impl Examples {
 }
 
 /// A problem as a sequence of which the answer and its end are learnt.
-pub(crate) fn sequence_of(problem: &depthscale_tasks::Problem) -> Result<Sequence> {
+pub(crate) fn sequence_of(problem: &Problem) -> Result<Sequence> {
     let encoded = encode_problem(problem)?;
     let learn_from = encoded.prompt.len();
     Ok(Sequence { tokens: [encoded.prompt, encoded.answer].concat(), learn_from })

@@ -191,8 +191,9 @@ impl<B: AutodiffBackend> Trainer<B> {
         let first = (step - 1) as u64 * batch.sequences_per_step() as u64;
         let micro_batch = |at: usize| {
             let from = first + (at * batch.sequences) as u64;
-            let sequences = (from..from + batch.sequences as u64).map(|index| examples.sequence(index, progress));
-            Ok(Batch::new(sequences.collect::<Result<Vec<_>>>()?))
+            let numbers = from..from + batch.sequences as u64;
+            let drawn: Result<Vec<_>> = numbers.map(|index| examples.example(index, progress)).collect();
+            Ok(Batch::new(drawn?))
         };
         (0..batch.accumulate).map(micro_batch).collect()
     }

@@ -144,6 +144,7 @@ mod tests {
             sequence: 64,
             held_out_share: 0.1,
             held_out_seed: 0,
+            hints: false,
             difficulty_curriculum: None,
         };
         let expected = TrainConfig {

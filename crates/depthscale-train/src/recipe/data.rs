@@ -18,6 +18,9 @@ pub struct DataConfig {
     pub held_out_share: f64,
     /// Which problems those are; a seed of its own, so that runs of other seeds are evaluated on the same ones. Default 0.
     pub held_out_seed: u64,
+    /// Whether a task's intermediate results are learnt beside its answers, each where the prompt settles it, and further
+    /// questions about the same prompt; nothing that is held out is. Default false.
+    pub hints: bool,
     /// Share of training over which the most difficult problem of a task rises from its min to its max, in (0, 1].
     /// Default: none, every difficulty from the first step on.
     pub difficulty_curriculum: Option<f64>,
@@ -69,6 +72,8 @@ struct DataKeys {
     held_out_share: f64,
     #[serde(default)]
     held_out_seed: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    hints: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     difficulty_curriculum: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,6 +100,7 @@ impl TryFrom<DataKeys> for DataConfig {
             sequence: keys.sequence,
             held_out_share: keys.held_out_share,
             held_out_seed: keys.held_out_seed,
+            hints: keys.hints,
             difficulty_curriculum: keys.difficulty_curriculum,
         })
     }
@@ -111,6 +117,7 @@ impl From<DataConfig> for DataKeys {
             sequence: data.sequence,
             held_out_share: data.held_out_share,
             held_out_seed: data.held_out_seed,
+            hints: data.hints,
             difficulty_curriculum: data.difficulty_curriculum,
             tasks,
             text,
@@ -142,6 +149,8 @@ impl DataConfig {
             format!("must be at most {most}"),
         )?;
         self.difficulty_curriculum.map_or(Ok(()), |share| require_share("data.difficulty_curriculum", share))?;
+        let has_hints = matches!(self.source, DataSource::Tasks(_));
+        require(has_hints || !self.hints, "data.hints", true, "must be false unless `data.tasks` are learnt")?;
         match &self.source {
             DataSource::Tasks(tasks) => {
                 require(!tasks.is_empty(), "data.tasks", "empty", "needs at least one task")?;
@@ -190,6 +199,7 @@ mod tests {
             sequence: 64,
             held_out_share: 0.1,
             held_out_seed: 0,
+            hints: false,
             difficulty_curriculum,
         };
         let half = data(Some(0.5));

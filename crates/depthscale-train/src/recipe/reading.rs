@@ -194,7 +194,7 @@ kind = "cosine"
         assert_eq!(
             replaced("sequence = 64", "sequence = 64\nheld_out = 0.2"),
             "r.toml: line 13, column 1: data.held_out: unknown field `held_out`, expected one of `sequence`, \
-             `held_out_share`, `held_out_seed`, `difficulty_curriculum`, `tasks`, `text`, `lines`"
+             `held_out_share`, `held_out_seed`, `hints`, `difficulty_curriculum`, `tasks`, `text`, `lines`"
         );
         assert!(replaced("[schedule]", "[shedule]").ends_with("did you mean `schedule`?"));
         assert_eq!(
