@@ -19,7 +19,8 @@ const DISTRACTORS: u32 = 4;
 /// The difficulty is the number of hops from the variable to its digit; here b to c, c to a, and a to 3.
 ///
 /// A drawn prompt of difficulty p has p + 1 to max(8, p + 4) assignments, each number as likely as the others: some
-/// prompts are short enough to learn looking up from, and a long one may ask for any number of hops.
+/// prompts are short enough to learn looking up from, and a long one may ask for any number of hops. For the same reason
+/// the variables are some of the first letters of the alphabet, of any number of them: telling 26 apart is learned last.
 /// Variables outside the chain of the query form trees of their own, each of which ends in another digit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PHop;
@@ -45,8 +46,8 @@ impl Task for PHop {
         self.allow(difficulty)?;
         let most = ASSIGNMENTS.max(difficulty + DISTRACTORS);
         let n_assignments = rng.random_range(difficulty + 1..=most) as usize;
-        // At most 16 + 4 of the 26 letters.
-        let mut names: Vec<char> = ('a'..='z').collect();
+        // At most 16 + 4 of them.
+        let mut names: Vec<char> = ('a'..='z').take(rng.random_range(n_assignments..=26)).collect();
         names.shuffle(rng);
         names.truncate(n_assignments);
         let mut digits: Vec<char> = ('0'..='9').collect();
