@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use depthscale::decoder::ModelDirectory;
 use depthscale_tasks::{Difficulties, HeldOut, TaskMix};
-use depthscale_train::eval::{ProblemDraw, ProblemSet};
+use depthscale_train::data::Examples;
+use depthscale_train::eval::{CorpusKind, ProblemDraw, ProblemSet};
 use depthscale_train::run::RECIPE_FILE;
 use depthscale_train::{DataSource, TrainConfig};
 
 use crate::failure::{Usage, warn};
-use crate::progress::Verbosity;
+use crate::progress::{Verbosity, spinner};
 
 #[derive(Debug, Args)]
 pub(crate) struct ProblemArguments {
@@ -49,37 +50,82 @@ fn task_mix(text: &str) -> Result<TaskMix, String> {
     Ok(TaskMix { task, difficulties, weight: 1.0 })
 }
 
+/// Held-out problems in two parts, which share none as long as there are enough: those an evaluation takes, and those an
+/// exit is chosen on.
+pub(crate) struct HeldOutProblems {
+    pub(crate) evaluated: ProblemSet,
+    pub(crate) chosen_on: ProblemSet,
+    /// The mean depth of training, where it is known.
+    pub(crate) training_depth: Option<f64>,
+}
+
 impl ProblemArguments {
-    /// Which problems are drawn, and the mean depth of training where it is known.
-    pub(crate) fn draw(&self, directory: &ModelDirectory) -> anyhow::Result<(ProblemDraw, Option<f64>)> {
-        let problems = self.problems as usize;
+    /// The problems asked for: those of the tasks that are named, else what the recipe has held out.
+    pub(crate) fn held_out(&self, directory: &ModelDirectory, verbosity: Verbosity) -> anyhow::Result<HeldOutProblems> {
         let beside = directory.path().join(RECIPE_FILE);
         let path = self.recipe.clone().or_else(|| beside.exists().then_some(beside));
         let recipe = path.map(|path| TrainConfig::read(path, &[])).transpose()?;
-        let depth = recipe.as_ref().map(|recipe| recipe.depth.expected_depth());
-        let mut draw = match &recipe {
+        let (evaluated, chosen_on) = match &recipe {
+            Some(recipe) if !matches!(recipe.data.source, DataSource::Tasks(_)) && self.tasks.is_empty() => {
+                self.of_corpus(recipe, directory, verbosity)?
+            }
+            _ => {
+                let draw = self.draw(recipe.as_ref(), verbosity)?;
+                let evaluated = ProblemSet::draw(&draw)?;
+                evaluated.check_tokenizer(directory.path())?;
+                (evaluated, calibration_set(&ProblemDraw { seed: !draw.seed, ..draw })?)
+            }
+        };
+        let training_depth = recipe.map(|recipe| recipe.depth.expected_depth());
+        Ok(HeldOutProblems { evaluated, chosen_on, training_depth })
+    }
+
+    /// Which problems of tasks are drawn.
+    fn draw(&self, recipe: Option<&TrainConfig>, verbosity: Verbosity) -> anyhow::Result<ProblemDraw> {
+        let problems = self.problems as usize;
+        let mut draw = match recipe {
             Some(recipe) if matches!(recipe.data.source, DataSource::Tasks(_)) => {
                 ProblemDraw::of(&recipe.data, problems, self.seed)?
             }
             _ if self.tasks.is_empty() => {
-                return Err(Usage::new("name tasks with --tasks, or a recipe of tasks with --recipe").into());
+                return Err(Usage::new("name tasks with --tasks, or a recipe with --recipe").into());
             }
             // Nothing is known of training: all problems are as good as any.
             _ => {
-                warn(UNKNOWN_TRAINING, Verbosity::Normal);
+                warn(UNKNOWN_TRAINING, verbosity);
                 ProblemDraw { mixture: Vec::new(), held_out: ALL, problems, seed: self.seed }
             }
         };
         if !self.tasks.is_empty() {
             draw.mixture.clone_from(&self.tasks);
         }
-        Ok((draw, depth))
+        Ok(draw)
+    }
+
+    /// What a recipe has held out of its text or lines. Tokenised text is kept among temporary files.
+    fn of_corpus(
+        &self,
+        recipe: &TrainConfig,
+        directory: &ModelDirectory,
+        verbosity: Verbosity,
+    ) -> anyhow::Result<(ProblemSet, ProblemSet)> {
+        let kind = if matches!(recipe.data.source, DataSource::Text(_)) { CorpusKind::Text } else { CorpusKind::Lines };
+        let mut recipe = recipe.clone();
+        // The model's own, wherever that of its training was.
+        recipe.model.tokenizer = Some(directory.path().to_path_buf());
+        let shown = spinner("reading the recipe's files", verbosity);
+        let examples = Examples::open(&recipe, Some(directory.path()), &std::env::temp_dir(), &mut |_| {})?;
+        drop(shown);
+        let Examples::Corpus(corpus) = examples else { unreachable!("text and lines are a corpus") };
+        let problems = self.problems as usize;
+        let of_seed = |seed| ProblemSet::of_corpus(corpus.as_ref(), kind, problems, seed);
+        Ok(of_seed(self.seed)?.apart(of_seed(!self.seed)?))
     }
 }
 
 /// Which problems the training of a model has never seen, and its tasks; where nothing is known of it, all problems are as
 /// good as any.
-pub(crate) fn held_out_of(directory: &ModelDirectory) -> anyhow::Result<(HeldOut, Vec<TaskMix>)> {
+pub(crate) fn held_out_of(directory: &ModelDirectory, verbosity: Verbosity) -> anyhow::Result<(HeldOut, Vec<TaskMix>)> {
     let beside = directory.path().join(RECIPE_FILE);
     if beside.exists() {
         let recipe = TrainConfig::read(beside, &[])?;
@@ -88,7 +134,7 @@ pub(crate) fn held_out_of(directory: &ModelDirectory) -> anyhow::Result<(HeldOut
             return Ok((draw.held_out, draw.mixture));
         }
     }
-    warn(UNKNOWN_TRAINING, Verbosity::Normal);
+    warn(UNKNOWN_TRAINING, verbosity);
     Ok((ALL, Vec::new()))
 }
 

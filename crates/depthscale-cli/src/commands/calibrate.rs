@@ -6,12 +6,11 @@ use clap::Args;
 use depthscale::backends::{Backend, BackendTask};
 use depthscale::decoder::ModelDirectory;
 use depthscale_train::eval::{
-    Calibration, CalibrationOptions, CalibrationOutcome, EXIT_FILE, ProblemDraw, ProblemSet, applicable_criteria,
-    calibrate,
+    Calibration, CalibrationOptions, CalibrationOutcome, EXIT_FILE, ProblemSet, applicable_criteria, calibrate,
 };
 
 use super::eval::criteria;
-use crate::arguments::{ModelArguments, ProblemArguments, calibration_set, run_on};
+use crate::arguments::{ModelArguments, ProblemArguments, run_on};
 use crate::display::{Align, Cell, Paint, Table, significant};
 use crate::failure::warn;
 use crate::progress::{Verbosity, spinner};
@@ -59,11 +58,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tolerated_loss: arguments.tolerated_loss,
     };
     options.validate()?;
-    let (draw, _) = arguments.problems.draw(&directory)?;
-    // Another seed than that of an evaluation draws others.
-    let set = calibration_set(&ProblemDraw { seed: !draw.seed, ..draw })?;
-    set.check_tokenizer(directory.path())?;
     let backend = &arguments.model.backend;
+    let set = arguments.problems.held_out(&directory, backend.verbosity())?.chosen_on;
     let device = backend.device(&directory)?;
     let task = Calibrate { directory: &directory, set, options, verbosity: backend.verbosity() };
     let found = run_on(&device, task)?;

@@ -14,7 +14,7 @@ use depthscale_train::eval::{
     evaluate_depths, evaluate_exit, ladder_policies, sweep,
 };
 
-use crate::arguments::{ModelArguments, ProblemArguments, calibration_set, run_on};
+use crate::arguments::{HeldOutProblems, ModelArguments, ProblemArguments, calibration_set, run_on};
 use crate::display::print_tables;
 use crate::failure::Usage;
 use crate::progress::{Verbosity, spinner};
@@ -48,16 +48,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = arguments.model.open()?;
     let config = directory.config();
     let criteria = criteria(&arguments.exits, config)?;
-    let (draw, training_depth) = arguments.problems.draw(&directory)?;
     let calibration = Calibration::read(directory.path())?;
-    let mut set = ProblemSet::draw(&draw)?;
+    let backend = &arguments.model.backend;
+    let HeldOutProblems { evaluated: mut set, training_depth, .. } =
+        arguments.problems.held_out(&directory, backend.verbosity())?;
     // What the exit was chosen on says too well of it.
     if let Some(chosen_on) = calibration.as_ref().and_then(|calibration| calibration.set.draw.as_ref()) {
         set = set.without(&calibration_set(chosen_on)?);
     }
-    set.check_tokenizer(directory.path())?;
     let max_depth = arguments.max_depth.unwrap_or(config.depth + config.depth.div_ceil(2));
-    let backend = &arguments.model.backend;
     let device = backend.device(&directory)?;
     let name = directory.path().display().to_string();
     let model = EvaluatedModel::of(config, name, training_depth);

@@ -162,6 +162,32 @@ fn an_evaluation_needs_to_know_its_tasks() {
 }
 
 #[test]
+fn what_a_recipe_holds_out_of_text_and_lines_is_measured() {
+    let recipe = Recipe::new();
+    let lines: String = (0..40).map(|i| format!("{{\"prompt\": \"{i}+1=\", \"answer\": \"{}\"}}\n", i + 1)).collect();
+    let tokenizer = format!("model.tokenizer={}", text_of(fixture("ouro-arith").join("tokenizer.json")));
+    for (kind, text) in [("lines", lines), ("text", "1+1=2 ".repeat(2000))] {
+        let file = recipe.scratch.path().join(kind);
+        std::fs::write(&file, text).expect("written");
+        let (data, output) = (
+            format!("data.{kind}={{ files = [{file:?}], held_out = 0.5 }}"),
+            recipe.scratch.path().join(format!("run-{kind}")),
+        );
+        let output_key = format!("output.directory={}", text_of(&output));
+        let trained =
+            run(&["train", &recipe.file(), &data, "data.tasks=", &output_key, &tokenizer, "evaluation.every=0"]);
+        assert_eq!(trained.code, Some(0), "{}", trained.stderr);
+        let model = text_of(output.join("model"));
+        let evaluated = run(&["eval", "--model", &model, "--max-depth", "2", "--problems", "8", "--json"]);
+        let report: serde_json::Value = serde_json::from_str(&evaluated.stdout).expect("JSON");
+        assert_eq!(report["depths"]["tasks"][0]["task"], kind, "{}", evaluated.stdout);
+        let calibrated =
+            run(&["calibrate", "--model", &model, "--problems", "8", "--tolerated-loss", "100", "--dry-run"]);
+        assert_eq!(calibrated.code, Some(0), "{}", calibrated.stderr);
+    }
+}
+
+#[test]
 fn a_problem_is_solved_with_what_the_answer_would_have_been() {
     let model = text_of(fixture("ouro-arith"));
     let solved = run(&["solve", "--model", &model, "47+38=", "--exit", "q-exit:0.5", "--json"]);

@@ -99,7 +99,7 @@ impl Arguments {
             }
             return Ok(vec![Question { problem: identify(&prompt), prompt }]);
         };
-        let (held_out, mixture) = held_out_of(directory)?;
+        let (held_out, mixture) = held_out_of(directory, self.model.backend.verbosity())?;
         let own = mixture.into_iter().find(|mix| mix.task == task).map(|mix| mix.difficulties);
         let difficulties = match self.difficulty {
             Some(difficulty) => Difficulties { min: difficulty, max: difficulty },
