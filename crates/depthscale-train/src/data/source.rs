@@ -12,19 +12,17 @@ use depthscale_text::{EndTokens, HUGINN_END_MARKERS, OURO_END_MARKERS};
 use super::batch::Example;
 use super::hints::with_hints;
 use crate::error::{Result, TrainError};
-use crate::recipe::{DataConfig, DataSource, TrainConfig};
+use crate::recipe::{DataConfig, DataSource, TaskConfig, TrainConfig};
 
 /// What is learnt from, as token sequences by index: example number `index` follows from the recipe alone, so that
 /// training goes on wherever it was interrupted.
 pub enum Examples {
     /// Problems of the synthetic tasks, in the fixed vocabulary of these tasks.
     Tasks {
-        /// Draws problems that are not held out.
-        sampler: ProblemSampler,
-        /// Most tokens of a sequence.
-        longest: usize,
-        /// Whether intermediate results and further questions are learnt as well.
-        hints: bool,
+        /// What draws problems that are not held out, from which share of training on, ascending.
+        phases: Vec<(f64, ProblemSampler)>,
+        /// The recipe's section.
+        data: DataConfig,
     },
     /// Text, or prompts with answers, through the model's tokenizer.
     Corpus(Box<dyn Corpus + Send + Sync>),
@@ -49,16 +47,7 @@ impl Examples {
                 if let Some(path) = tokenizer_path(config.model.tokenizer.as_deref(), model) {
                     check_task_tokenizer(&path, |_| true)?;
                 }
-                Ok(Self::Tasks {
-                    sampler: ProblemSampler::new(
-                        mixture(data)?,
-                        held_out(data),
-                        depthscale_tasks::Side::Training,
-                        config.seed,
-                    )?,
-                    longest: data.sequence,
-                    hints: data.hints,
-                })
+                Ok(Self::Tasks { phases: phases(data, config.seed)?, data: data.clone() })
             }
             DataSource::Text(files) => {
                 let (tokenizer, end_token) = tokenizer()?;
@@ -75,21 +64,24 @@ impl Examples {
         }
     }
 
-    /// Example number `index` to learn from, at a point of training from 0 to 1, which a curriculum of difficulties follows.
+    /// Example number `index` to learn from, at a point of training from 0 to 1, which tasks and difficulties follow.
     ///
     /// # Errors
     /// If a problem is longer than the recipe allows, or too few of its difficulty exist.
     pub fn example(&self, index: u64, progress: f64) -> Result<Example> {
         match self {
-            Self::Tasks { sampler, longest, hints } => {
-                let problem = sampler.problem_with(index, progress)?;
+            Self::Tasks { phases, data } => {
+                let phase = phases.partition_point(|(begin, _)| *begin <= progress).saturating_sub(1);
+                let sampler = &phases[phase].1;
+                let problem = sampler.problem_with(index, data.difficulty_progress(progress))?;
                 let sequence = sequence_of(&problem)?;
-                if sequence.tokens.len() > *longest {
+                let longest = data.sequence;
+                if sequence.tokens.len() > longest {
                     let (found, prompt) = (sequence.tokens.len(), problem.prompt);
-                    return Err(TrainError::TooLong { prompt, found, longest: *longest });
+                    return Err(TrainError::TooLong { prompt, found, longest });
                 }
-                match hints {
-                    true => with_hints(sampler, &problem, *longest),
+                match data.hints {
+                    true => with_hints(sampler, &problem, longest),
                     false => Ok(sequence.into()),
                 }
             }
@@ -98,15 +90,20 @@ impl Examples {
     }
 
     /// That sequences are as long as the recipe allows. Problems are drawn as training goes on: this looks at many of the
-    /// hardest.
+    /// hardest of every phase.
     ///
     /// # Errors
     /// If one is longer.
     pub(crate) fn check_lengths(&self) -> Result<()> {
         const LOOKED_AT: u64 = 500;
         match self {
-            Self::Tasks { .. } => {
-                (0..LOOKED_AT).try_for_each(|index| self.example(u64::MAX / 2 + index, 1.0).map(drop))
+            Self::Tasks { phases, data } => {
+                let hardest = DataConfig { difficulty_curriculum: None, ..data.clone() };
+                let examples = Self::Tasks { phases: phases.clone(), data: hardest };
+                let mut begins = phases.iter().map(|(begin, _)| *begin);
+                begins.try_for_each(|begin| {
+                    (0..LOOKED_AT).try_for_each(|index| examples.example(u64::MAX / 2 + index, begin).map(drop))
+                })
             }
             // A corpus was cut or checked when it was opened.
             Self::Corpus(_) => Ok(()),
@@ -135,15 +132,34 @@ pub(crate) fn sequence_of(problem: &Problem) -> Result<Sequence> {
     Ok(Sequence { tokens: [encoded.prompt, encoded.answer].concat(), learn_from })
 }
 
-/// The tasks of a recipe.
+/// The tasks that the training of a recipe ends with.
 pub(crate) fn mixture(data: &DataConfig) -> Result<Vec<TaskMix>> {
+    mixture_of(data, TaskConfig::is_last)
+}
+
+/// The tasks of a recipe of which `is_on` says so.
+fn mixture_of(data: &DataConfig, is_on: impl Fn(&TaskConfig) -> bool) -> Result<Vec<TaskMix>> {
     let DataSource::Tasks(tasks) = &data.source else { return Err(TrainError::NoTasks) };
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    let mix = |task: &crate::recipe::TaskConfig| {
+    let mix = |task: &TaskConfig| {
         let difficulties = Difficulties { min: number(task.min), max: number(task.max) };
         Ok(TaskMix { task: task.task.parse()?, difficulties, weight: task.weight })
     };
-    tasks.iter().map(mix).collect()
+    tasks.iter().filter(|task| is_on(task)).map(mix).collect()
+}
+
+/// A sampler for every part of training between which tasks come or go, and the share of training from which on.
+fn phases(data: &DataConfig, seed: u64) -> Result<Vec<(f64, ProblemSampler)>> {
+    let DataSource::Tasks(tasks) = &data.source else { return Err(TrainError::NoTasks) };
+    let mut begins: Vec<f64> =
+        tasks.iter().flat_map(|task| [task.begin, task.end]).filter(|&share| share < 1.0).collect();
+    begins.sort_by(f64::total_cmp);
+    begins.dedup();
+    let phase = |begin| {
+        let mixture = mixture_of(data, |task| task.is_on(begin))?;
+        Ok((begin, ProblemSampler::new(mixture, held_out(data), depthscale_tasks::Side::Training, seed)?))
+    };
+    begins.into_iter().map(phase).collect()
 }
 
 /// Which problems a recipe never learns from.
@@ -205,4 +221,30 @@ fn open_tokenizer(named: Option<&Path>, model: Option<&Path>) -> Result<(CorpusT
     let markers = [OURO_END_MARKERS, HUGINN_END_MARKERS].concat();
     let end = EndTokens::resolve(&directory, &markers, tokenizer.text())?.iter().next();
     Ok((tokenizer, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use depthscale_tasks::{TaskKind, decode};
+
+    use super::*;
+
+    #[test]
+    fn tasks_are_learnt_in_their_parts_of_training() {
+        let text = "[output]\ndirectory = \"run\"\n[model]\nconfig = \"config.json\"\n[data]\nsequence = 64\n\
+            tasks = [{ task = \"addition\", min = 1, max = 4, begin = 0.2 }, { task = \"sort\", min = 2, max = 2, end = 0.4 }]\n\
+            [batch]\nsequences = 8\n[depth]\nmean = 2\n[optimizer]\nlearning_rate = 1e-3\n[schedule]\nsteps = 10\n";
+        let config = TrainConfig::parse(text, "phases.toml", &[]).unwrap();
+        let examples = Examples::open(&config, None, Path::new("."), &mut |_| {}).unwrap();
+        examples.check_lengths().unwrap();
+        let sorts = |progress| {
+            let drawn = (0..100).map(|index| examples.example(index, progress).unwrap());
+            drawn.filter(|example| decode(&example.tokens).unwrap().starts_with("\nsort")).count()
+        };
+        assert_eq!([0.0, 0.19, 0.4, 1.0].map(sorts), [100, 100, 0, 0]);
+        assert!((20..80).contains(&sorts(0.2)), "{}", sorts(0.2));
+        // A model is measured on what it has last learnt.
+        let last: Vec<TaskKind> = mixture(&config.data).unwrap().iter().map(|mix| mix.task).collect();
+        assert_eq!(last, [TaskKind::Addition]);
+    }
 }

@@ -129,7 +129,7 @@ impl<B: AutodiffBackend> Trainer<B> {
         let begun = Instant::now();
         let step = self.state.step + 1;
         let progress = self.config.schedule.progress(step);
-        let batches = self.batches(examples, step, self.config.data.difficulty_progress(progress))?;
+        let batches = self.batches(examples, step, progress)?;
         let share = 1.0 / batches.iter().map(Batch::predictions).sum::<usize>() as f64;
         let valid = self.decoder.valid();
         let learner = Learner { decoder: &self.decoder, valid: &valid };

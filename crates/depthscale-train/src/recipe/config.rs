@@ -174,8 +174,9 @@ mod tests {
     }
 
     fn source() -> impl Strategy<Value = DataSource> {
-        let task = ("[a-z\"\\\\ ]{1,6}", 0usize..5, 0usize..5, 0.1..9.0f64)
-            .prop_map(|(task, min, width, weight)| TaskConfig { task, min, max: min + width, weight });
+        let task = ("[a-z\"\\\\ ]{1,6}", 0usize..5, 0usize..5, 0.1..9.0f64).prop_map(|(task, min, width, weight)| {
+            TaskConfig { task, min, max: min + width, weight, begin: 0.0, end: 1.0 }
+        });
         let files = || {
             (prop::collection::vec("[a-z/.' ]{1,8}", 1..3), 0.0..0.9f64).prop_map(|(files, held_out)| FilesConfig {
                 files: files.into_iter().map(Into::into).collect(),

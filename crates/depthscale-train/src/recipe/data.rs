@@ -37,7 +37,7 @@ pub enum DataSource {
     Lines(FilesConfig),
 }
 
-/// One task of a mixture.
+/// One task of a mixture. A task may come more than once, with difficulties and weights for a part of training each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskConfig {
@@ -50,6 +50,12 @@ pub struct TaskConfig {
     /// Its part of the mixture, relative to the weights of the others. Default 1.
     #[serde(default = "TaskConfig::default_weight")]
     pub weight: f64,
+    /// Share of training at which it comes in, in [0, 1). Default 0.
+    #[serde(default, skip_serializing_if = "TaskConfig::is_default_begin")]
+    pub begin: f64,
+    /// Share of training at which it goes out, in (0, 1]. Default 1: it stays, and the model is evaluated on it.
+    #[serde(default = "TaskConfig::default_end", skip_serializing_if = "TaskConfig::is_default_end")]
+    pub end: f64,
 }
 
 /// Files of text.
@@ -154,7 +160,14 @@ impl DataConfig {
         match &self.source {
             DataSource::Tasks(tasks) => {
                 require(!tasks.is_empty(), "data.tasks", "empty", "needs at least one task")?;
-                tasks.iter().enumerate().try_for_each(|(index, task)| task.validate(&format!("data.tasks.{index}")))
+                tasks.iter().enumerate().try_for_each(|(index, task)| task.validate(&format!("data.tasks.{index}")))?;
+                // Only where one goes out, or at the start, can there be none.
+                let ends = tasks.iter().map(|task| task.end).filter(|&share| share < 1.0);
+                let idle = std::iter::once(0.0).chain(ends).find(|&share| !tasks.iter().any(|task| task.is_on(share)));
+                idle.map_or(Ok(()), |share| {
+                    let found = format!("no task from {share} of training on");
+                    require(false, "data.tasks", found, "must leave no part of training without one")
+                })
             }
             DataSource::Text(files) => files.validate("data.text"),
             DataSource::Lines(files) => files.validate("data.lines"),
@@ -167,12 +180,38 @@ impl TaskConfig {
         1.0
     }
 
+    fn default_end() -> f64 {
+        1.0
+    }
+
+    fn is_default_begin(share: &f64) -> bool {
+        *share == 0.0
+    }
+
+    fn is_default_end(share: &f64) -> bool {
+        *share == Self::default_end()
+    }
+
+    /// Whether it is trained on after this share of training.
+    pub fn is_on(&self, progress: f64) -> bool {
+        self.begin <= progress && (progress < self.end || self.is_last())
+    }
+
+    /// Whether training ends with it.
+    pub fn is_last(&self) -> bool {
+        Self::is_default_end(&self.end)
+    }
+
     fn validate(&self, key: &str) -> Result<()> {
         require(!self.task.is_empty(), format!("{key}.task"), "empty", "must be the name of a task")?;
         require_count(format!("{key}.max"), self.max, 0)?;
         let allowed = format!("must be at most max, which is {}", self.max);
         require(self.min <= self.max, format!("{key}.min"), self.min, allowed)?;
-        require_positive(format!("{key}.weight"), self.weight)
+        require_positive(format!("{key}.weight"), self.weight)?;
+        require_below_one(format!("{key}.begin"), self.begin)?;
+        require_share(format!("{key}.end"), self.end)?;
+        let allowed = format!("must be more than begin, which is {}", self.begin);
+        require(self.begin < self.end, format!("{key}.end"), self.end, allowed)
     }
 }
 
@@ -192,8 +231,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tasks_come_and_go() {
+        let task = |begin, end| TaskConfig { task: "sort".into(), min: 1, max: 2, weight: 1.0, begin, end };
+        assert_eq!([0.0, 0.2, 0.3, 1.0].map(|x| task(0.2, 0.3).is_on(x)), [false, true, false, false]);
+        assert!(task(0.2, 1.0).is_on(1.0));
+        let data = |tasks| DataConfig {
+            source: DataSource::Tasks(tasks),
+            sequence: 64,
+            held_out_share: 0.1,
+            held_out_seed: 0,
+            hints: false,
+            difficulty_curriculum: None,
+        };
+        data(vec![task(0.0, 0.3), task(0.3, 1.0)]).validate().unwrap();
+        for (tasks, message) in [
+            (vec![task(0.1, 1.0)], "no task from 0 of training on"),
+            (vec![task(0.0, 0.3), task(0.4, 1.0)], "no task from 0.3 of training on"),
+            (vec![task(0.3, 0.3)], "must be more than begin, which is 0.3"),
+            (vec![task(0.0, 1.5)], "data.tasks.0.end"),
+        ] {
+            let error = data(tasks).validate().unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
     fn a_curriculum_of_difficulties_is_over_after_its_share() {
-        let task = TaskConfig { task: "addition".into(), min: 2, max: 5, weight: 1.0 };
+        let task = TaskConfig { task: "addition".into(), min: 2, max: 5, weight: 1.0, begin: 0.0, end: 1.0 };
         let data = |difficulty_curriculum| DataConfig {
             source: DataSource::Tasks(vec![task.clone()]),
             sequence: 64,

@@ -253,8 +253,8 @@ mod tests {
         );
         assert_eq!(
             error("data.tasks.0.mox=3"),
-            "override \"data.tasks.0.mox=3\": unknown field `mox`, expected one of `task`, `min`, `max`, `weight`; did \
-             you mean `max`?"
+            "override \"data.tasks.0.mox=3\": unknown field `mox`, expected one of `task`, `min`, `max`, `weight`, \
+             `begin`, `end`; did you mean `max`?"
         );
         assert_eq!(
             error("data.tasks.0="),
