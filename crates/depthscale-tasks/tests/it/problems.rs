@@ -41,6 +41,29 @@ proptest! {
     }
 
     #[test]
+    fn hints_are_settled_before_the_prompt_ends(problem in problems()) {
+        let task = problem.task.task();
+        let mut before = 0;
+        for hint in task.hints(&problem) {
+            prop_assert!(before < hint.after && hint.after < problem.prompt.len(), "{:?}", hint);
+            before = hint.after;
+            let Some(part) = hint.answers else { continue };
+            prop_assert_eq!(&task.parse(&part.prompt).unwrap(), &part);
+            prop_assert_eq!(&part.answer, &hint.says.to_string());
+        }
+    }
+
+    #[test]
+    fn follow_ups_differ_in_their_question(problem in problems()) {
+        let task = problem.task.task();
+        for next in task.follow_ups(&problem) {
+            prop_assert_eq!(&task.parse(&next.problem.prompt).unwrap(), &next.problem);
+            let context = next.problem.prompt.strip_suffix(&next.question).unwrap();
+            prop_assert!(problem.prompt.starts_with(context) && problem.prompt != next.problem.prompt);
+        }
+    }
+
+    #[test]
     fn a_problem_is_the_same_after_serde(problem in problems()) {
         let json = serde_json::to_string(&problem).unwrap();
         prop_assert_eq!(serde_json::from_str::<depthscale_tasks::Problem>(&json).unwrap(), problem);
