@@ -50,34 +50,43 @@ fn task_mix(text: &str) -> Result<TaskMix, String> {
     Ok(TaskMix { task, difficulties, weight: 1.0 })
 }
 
-/// Held-out problems in two parts, which share none as long as there are enough: those an evaluation takes, and those an
-/// exit is chosen on.
-pub(crate) struct HeldOutProblems {
-    pub(crate) evaluated: ProblemSet,
-    pub(crate) chosen_on: ProblemSet,
-    /// The mean depth of training, where it is known.
-    pub(crate) training_depth: Option<f64>,
+/// Two parts of the held-out problems, which share none as long as there are enough.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What a model is measured on.
+    Evaluated,
+    /// What an exit is chosen on.
+    ChosenOn,
 }
 
 impl ProblemArguments {
-    /// The problems asked for: those of the tasks that are named, else what the recipe has held out.
-    pub(crate) fn held_out(&self, directory: &ModelDirectory, verbosity: Verbosity) -> anyhow::Result<HeldOutProblems> {
+    /// The problems asked for, those of the tasks that are named, else what the recipe has held out; and the mean depth of
+    /// training, where it is known.
+    pub(crate) fn held_out(
+        &self,
+        part: Part,
+        directory: &ModelDirectory,
+        verbosity: Verbosity,
+    ) -> anyhow::Result<(ProblemSet, Option<f64>)> {
         let beside = directory.path().join(RECIPE_FILE);
         let path = self.recipe.clone().or_else(|| beside.exists().then_some(beside));
         let recipe = path.map(|path| TrainConfig::read(path, &[])).transpose()?;
-        let (evaluated, chosen_on) = match &recipe {
+        let set = match &recipe {
             Some(recipe) if !matches!(recipe.data.source, DataSource::Tasks(_)) && self.tasks.is_empty() => {
-                self.of_corpus(recipe, directory, verbosity)?
+                self.of_corpus(part, recipe, directory, verbosity)?
             }
             _ => {
                 let draw = self.draw(recipe.as_ref(), verbosity)?;
-                let evaluated = ProblemSet::draw(&draw)?;
-                evaluated.check_tokenizer(directory.path())?;
-                (evaluated, calibration_set(&ProblemDraw { seed: !draw.seed, ..draw })?)
+                let set = match part {
+                    Part::Evaluated => ProblemSet::draw(&draw)?,
+                    // Another seed than that of an evaluation draws others.
+                    Part::ChosenOn => calibration_set(&ProblemDraw { seed: !draw.seed, ..draw })?,
+                };
+                set.check_tokenizer(directory.path())?;
+                set
             }
         };
-        let training_depth = recipe.map(|recipe| recipe.depth.expected_depth());
-        Ok(HeldOutProblems { evaluated, chosen_on, training_depth })
+        Ok((set, recipe.map(|recipe| recipe.depth.expected_depth())))
     }
 
     /// Which problems of tasks are drawn.
@@ -105,10 +114,11 @@ impl ProblemArguments {
     /// What a recipe has held out of its text or lines. Tokenised text is kept among temporary files.
     fn of_corpus(
         &self,
+        part: Part,
         recipe: &TrainConfig,
         directory: &ModelDirectory,
         verbosity: Verbosity,
-    ) -> anyhow::Result<(ProblemSet, ProblemSet)> {
+    ) -> anyhow::Result<ProblemSet> {
         let kind = if matches!(recipe.data.source, DataSource::Text(_)) { CorpusKind::Text } else { CorpusKind::Lines };
         let mut recipe = recipe.clone();
         // The model's own, wherever that of its training was.
@@ -119,7 +129,8 @@ impl ProblemArguments {
         let Examples::Corpus(corpus) = examples else { unreachable!("text and lines are a corpus") };
         let problems = self.problems as usize;
         let of_seed = |seed| ProblemSet::of_corpus(corpus.as_ref(), kind, problems, seed);
-        Ok(of_seed(self.seed)?.apart(of_seed(!self.seed)?))
+        let (evaluated, chosen_on) = of_seed(self.seed)?.apart(of_seed(!self.seed)?);
+        Ok(if part == Part::Evaluated { evaluated } else { chosen_on })
     }
 }
 

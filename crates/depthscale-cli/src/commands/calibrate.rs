@@ -10,7 +10,7 @@ use depthscale_train::eval::{
 };
 
 use super::eval::criteria;
-use crate::arguments::{ModelArguments, ProblemArguments, run_on};
+use crate::arguments::{ModelArguments, Part, ProblemArguments, run_on};
 use crate::display::{Align, Cell, Paint, Table, significant};
 use crate::failure::warn;
 use crate::progress::{Verbosity, spinner};
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     options.validate()?;
     let backend = &arguments.model.backend;
-    let set = arguments.problems.held_out(&directory, backend.verbosity())?.chosen_on;
+    let (set, _) = arguments.problems.held_out(Part::ChosenOn, &directory, backend.verbosity())?;
     let device = backend.device(&directory)?;
     let task = Calibrate { directory: &directory, set, options, verbosity: backend.verbosity() };
     let found = run_on(&device, task)?;

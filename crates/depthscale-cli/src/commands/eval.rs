@@ -14,7 +14,7 @@ use depthscale_train::eval::{
     evaluate_depths, evaluate_exit, ladder_policies, sweep,
 };
 
-use crate::arguments::{HeldOutProblems, ModelArguments, ProblemArguments, calibration_set, run_on};
+use crate::arguments::{ModelArguments, Part, ProblemArguments, calibration_set, run_on};
 use crate::display::print_tables;
 use crate::failure::Usage;
 use crate::progress::{Verbosity, spinner};
@@ -50,8 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let criteria = criteria(&arguments.exits, config)?;
     let calibration = Calibration::read(directory.path())?;
     let backend = &arguments.model.backend;
-    let HeldOutProblems { evaluated: mut set, training_depth, .. } =
-        arguments.problems.held_out(&directory, backend.verbosity())?;
+    let (mut set, training_depth) = arguments.problems.held_out(Part::Evaluated, &directory, backend.verbosity())?;
     // What the exit was chosen on says too well of it.
     if let Some(chosen_on) = calibration.as_ref().and_then(|calibration| calibration.set.draw.as_ref()) {
         set = set.without(&calibration_set(chosen_on)?);
