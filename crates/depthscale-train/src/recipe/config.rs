@@ -174,9 +174,10 @@ mod tests {
     }
 
     fn source() -> impl Strategy<Value = DataSource> {
-        let task = ("[a-z\"\\\\ ]{1,6}", 0usize..5, 0usize..5, 0.1..9.0f64).prop_map(|(task, min, width, weight)| {
-            TaskConfig { task, min, max: min + width, weight, begin: 0.0, end: 1.0 }
-        });
+        let lasting = (prop_oneof![Just(0.0), 0.01..0.5f64], prop_oneof![Just(1.0), 0.5..0.99f64]);
+        let task = ("[a-z\"\\\\ ]{1,6}", 0usize..5, 0usize..5, 0.1..9.0f64, lasting).prop_map(
+            |(task, min, width, weight, (begin, end))| TaskConfig { task, min, max: min + width, weight, begin, end },
+        );
         let files = || {
             (prop::collection::vec("[a-z/.' ]{1,8}", 1..3), 0.0..0.9f64).prop_map(|(files, held_out)| FilesConfig {
                 files: files.into_iter().map(Into::into).collect(),
@@ -184,10 +185,16 @@ mod tests {
             })
         };
         prop_oneof![
-            prop::collection::vec(task, 1..4).prop_map(DataSource::Tasks),
+            prop::collection::vec(task, 1..4).prop_map(always_some),
             files().prop_map(DataSource::Text),
             files().prop_map(DataSource::Lines),
         ]
+    }
+
+    /// Tasks of which the first is there from the first step to the last.
+    fn always_some(mut tasks: Vec<TaskConfig>) -> DataSource {
+        (tasks[0].begin, tasks[0].end) = (0.0, 1.0);
+        DataSource::Tasks(tasks)
     }
 
     fn ramp() -> impl Strategy<Value = Option<Ramp>> {
