@@ -69,6 +69,12 @@ impl BackendKind {
     pub fn is_cpu(self) -> bool {
         matches!(self, Self::Flex | Self::Ndarray)
     }
+
+    /// Whether its products in f32 round their factors to TF32, ten bits of mantissa. On CUDA the kernels under burn-cuda
+    /// 0.21 do where tensor cores multiply (cubek-matmul 0.2, `adjust_dtypes`), and nothing switches it off.
+    pub fn multiplies_in_tf32(self) -> bool {
+        matches!(self, Self::Cuda { .. })
+    }
 }
 
 impl fmt::Display for BackendKind {

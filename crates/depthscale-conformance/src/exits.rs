@@ -134,6 +134,12 @@ fn combinations(config: &DecoderConfig, tolerance: Tolerance) -> Vec<(ExitPolicy
             let at = |(i, policy)| (policy, retentions[i % retentions.len()], CHUNKS[i % CHUNKS.len()]);
             policies.into_iter().enumerate().map(at).collect()
         }
+        Tolerance::Tf32 => {
+            let policies = policies.into_iter().filter(|policy| tolerance.compares_exits(policy));
+            let each =
+                |policy: ExitPolicy| retentions.iter().map(move |&retention| (policy.clone(), retention, CHUNKS[1]));
+            policies.flat_map(each).collect()
+        }
     }
 }
 
@@ -160,7 +166,8 @@ pub fn equal_the_oracle<B: Backend>(site: &Site<B>) {
             runs += 1;
         }
     }
-    assert!(early > 3 * runs, "the thresholds let tokens exit early: {early} in {runs} runs");
+    let expects_early = site.tolerance != Tolerance::Tf32;
+    assert!(!expects_early || early > 3 * runs, "the thresholds let tokens exit early: {early} in {runs} runs");
 }
 
 fn oracle_run(config: &DecoderConfig, policy: &ExitPolicy, retention: KvRetention) -> OracleRun {

@@ -30,6 +30,7 @@ use std::path::PathBuf;
 
 use burn::tensor::backend::Backend;
 use depthscale_backends::{BackendError, BackendKind, Device};
+use depthscale_types::{Criterion, ExitPolicy};
 
 /// Where cases run.
 #[derive(Debug, Clone)]
@@ -49,14 +50,28 @@ pub enum Tolerance {
     /// A GPU or what computes like one: other orders of summation, fused multiplications and approximate exponentials. Every
     /// policy, retention and feeding is run on every decoder, but not every combination of the three.
     Gpu,
+    /// A GPU that rounds the factors of its f32 products to TF32, see [`BackendKind::multiplies_in_tf32`]: as near as f16
+    /// comes, whose mantissa it has. Every token takes as many steps as the others, since which step a criterion stops at
+    /// hangs on values close to its threshold.
+    Tf32,
 }
 
 impl Tolerance {
-    /// The largest difference from a published output `x` in f32, over `1 + max |x|`.
-    pub fn published(self) -> f64 {
+    /// What a device of that kind is held to.
+    pub fn of(kind: BackendKind) -> Self {
+        match kind {
+            _ if kind.is_cpu() => Self::Cpu,
+            _ if kind.multiplies_in_tf32() => Self::Tf32,
+            _ => Self::Gpu,
+        }
+    }
+
+    /// The largest difference from a published output `x` in f32 after that many steps, over `1 + max |x|`.
+    pub fn published(self, steps: usize) -> f64 {
         match self {
             Self::Cpu => depthscale_decoder::verify::F32_TOLERANCE,
             Self::Gpu => depthscale_decoder::verify::GPU_F32_TOLERANCE,
+            Self::Tf32 => depthscale_decoder::verify::tf32_tolerance(steps),
         }
     }
 
@@ -66,7 +81,16 @@ impl Tolerance {
         match self {
             Self::Cpu => 1e-4,
             Self::Gpu => 5e-4,
+            // Runs that are compared take three steps; the other way may multiply without rounding.
+            Self::Tf32 => depthscale_decoder::verify::tf32_tolerance(3),
         }
+    }
+}
+
+impl Tolerance {
+    /// Whether tokens are expected to exit where they would elsewhere under a policy.
+    pub(crate) fn compares_exits(self, policy: &ExitPolicy) -> bool {
+        self != Self::Tf32 || policy.criterion == Criterion::Fixed
     }
 }
 

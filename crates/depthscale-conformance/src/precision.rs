@@ -27,19 +27,31 @@ pub fn stays_near_published<B: Backend>(site: &Site<B>) {
             let Some(decoder) = open(site, name, dtype) else { continue };
             let expected = fixture(name).join("expected.safetensors");
             let expected = Checkpoint::open_file(&expected).expect("outputs are there");
-            let comparisons = verify(&decoder, &expected, VerifyPath::Cached, 1.0, &mut |_| {});
-            for comparison in comparisons.expect("the fixture can be compared") {
-                // Exit values subtract what is nearly equal, and the best of two logits that are near one another may change.
-                let entry = &comparison.entry;
-                if !entry.starts_with("logits") && !entry.starts_with("state") && !entry.starts_with("self_out") {
-                    continue;
-                }
-                let steps = steps_of(entry).unwrap_or(decoder.config().depth);
-                let allowed = rounding_tolerance(dtype, steps) * (1.0 + comparison.magnitude);
-                println!("{name} {dtype} {entry} {:.2e} of {allowed:.2e}", comparison.difference);
-                assert!(comparison.difference <= allowed, "{name} in {dtype}: {comparison:?} of {allowed}");
-            }
+            let allowed = |steps| rounding_tolerance(dtype, steps);
+            stays_near(&decoder, &expected, &format!("{name} {dtype}"), VerifyPath::Cached, allowed);
         }
+    }
+}
+
+/// Logits and states are within what is allowed after so many steps.
+pub(crate) fn stays_near<B: Backend>(
+    decoder: &RecurrentDecoder<B>,
+    expected: &Checkpoint,
+    context: &str,
+    path: VerifyPath,
+    allowed: impl Fn(usize) -> f64,
+) {
+    let comparisons = verify(decoder, expected, path, 1.0, &mut |_| {}).expect("the fixture can be compared");
+    for comparison in comparisons {
+        // Exit values subtract what is nearly equal, and the best of two logits that are near one another may change.
+        let entry = &comparison.entry;
+        if !entry.starts_with("logits") && !entry.starts_with("state") && !entry.starts_with("self_out") {
+            continue;
+        }
+        let steps = steps_of(entry).unwrap_or(decoder.config().depth);
+        let allowed = allowed(steps) * (1.0 + comparison.magnitude);
+        println!("{context} {} {entry} {:.2e} of {allowed:.2e}", path.name(), comparison.difference);
+        assert!(comparison.difference <= allowed, "{context}: {comparison:?} of {allowed}");
     }
 }
 

@@ -10,7 +10,7 @@ use depthscale::backends::Device;
 use depthscale::checkpoint::{Checkpoint, EXPECTED_FILE};
 use depthscale::decoder::ModelDirectory;
 use depthscale::decoder::verify::{
-    Comparison, F32_TOLERANCE, GPU_F32_TOLERANCE, VerifyPath, rounding_tolerance, verify,
+    Comparison, F32_TOLERANCE, GPU_F32_TOLERANCE, VerifyPath, rounding_tolerance, tf32_tolerance, verify,
 };
 use depthscale::prelude::*;
 use depthscale::types::ComputeDtype;
@@ -79,10 +79,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn usual_tolerance(device: &Device, directory: &ModelDirectory) -> f64 {
+    let depth = directory.config().depth;
     match directory.dtype() {
         ComputeDtype::F32 if device.kind.is_cpu() => F32_TOLERANCE,
+        ComputeDtype::F32 if device.kind.multiplies_in_tf32() => tf32_tolerance(depth),
         ComputeDtype::F32 => GPU_F32_TOLERANCE,
-        dtype => rounding_tolerance(dtype, directory.config().depth),
+        dtype => rounding_tolerance(dtype, depth),
     }
 }
 

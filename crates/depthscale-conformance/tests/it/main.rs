@@ -25,8 +25,7 @@ impl BackendTask for Run {
 
 fn run(kind: BackendKind, case: &'static str) {
     let Some(device) = device(kind) else { return };
-    let tolerance = if kind.is_cpu() { Tolerance::Cpu } else { Tolerance::Gpu };
-    with_backend(device.kind, Run { case, tolerance }).unwrap_or_else(|error| panic!("{error}"));
+    with_backend(device.kind, Run { case, tolerance: Tolerance::of(kind) }).unwrap_or_else(|error| panic!("{error}"));
 }
 
 macro_rules! suite {

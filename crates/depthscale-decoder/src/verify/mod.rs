@@ -82,6 +82,12 @@ pub fn rounding_tolerance(dtype: ComputeDtype, steps: usize) -> f64 {
     (8.0 * unit * (steps as f64).powf(1.5)).min(0.5)
 }
 
+/// The largest difference in f32 from a published output `x` after that many steps, over `1 + max |x|`, on a device that
+/// rounds the factors of its products to TF32: that of f16, whose mantissa TF32 has.
+pub fn tf32_tolerance(steps: usize) -> f64 {
+    rounding_tolerance(ComputeDtype::F16, steps)
+}
+
 /// Compares a decoder with an expected file, entry by entry. Entries, for `input_ids` of `[batch, seq]`:
 ///
 /// | entry | what it holds |
