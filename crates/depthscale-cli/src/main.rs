@@ -19,7 +19,10 @@ use commands::{backends, bench, calibrate, completions, eval, generate, inspect,
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const EXAMPLE: &str = "\
-Example, a small model that has learned to add:
+Examples, on the small model that is built in:
+  depthscale solve \"47+38=\"
+  depthscale solve --task p-hop --random 5
+A checkpoint of a published family:
   depthscale generate --model fixtures/ouro-arith --prompt \"47+38=\" --trace";
 
 /// Runs, inspects and verifies looped language models.

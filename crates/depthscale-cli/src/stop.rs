@@ -1,5 +1,6 @@
 //! Stopping when asked to, without losing what is under way.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::Interrupted;
@@ -14,6 +15,16 @@ pub(crate) fn listen() -> anyhow::Result<()> {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(Interrupted::CODE));
         }
+    })?;
+    Ok(())
+}
+
+/// Removes a temporary directory when an interrupt comes, and ends: nothing that is under way would be lost.
+pub(crate) fn remove_when_asked(directory: PathBuf) -> anyhow::Result<()> {
+    ctrlc::set_handler(move || {
+        // What cannot be removed is left to the system.
+        let _ = std::fs::remove_dir_all(&directory);
+        std::process::exit(i32::from(Interrupted::CODE));
     })?;
     Ok(())
 }

@@ -37,6 +37,14 @@ pub enum Error {
         /// Number of ids the model has.
         vocab_size: usize,
     },
+    /// The model that comes with this crate could not be written to a temporary directory.
+    #[error("the built-in model cannot be unpacked in {}: {source}", path.display())]
+    Unpack {
+        /// Where temporary files go.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A backend of which wrong results are reported, and which gives them.
     #[error(
         "{source}; {what} (burn issue {issue}): build without the features \"fusion\" and \"autotune\", or choose another \
@@ -87,7 +95,7 @@ impl Error {
             ),
             Self::Backend(_) => true,
             Self::Text(error) => matches!(error, TextError::EmptyStopString { .. }),
-            Self::VocabularyMismatch { .. } | Self::FaultyBackend { .. } => false,
+            Self::VocabularyMismatch { .. } | Self::Unpack { .. } | Self::FaultyBackend { .. } => false,
             Self::Request { source, .. } => source.is_usage(),
         }
     }

@@ -58,6 +58,7 @@
 //! Below text, [`decoder::RecurrentDecoder`] takes token ids and gives logits, and [`decoder::ReasoningLoop`] refines a
 //! state of one's own with a block of one's own.
 
+mod builtin;
 mod complete;
 mod completion;
 mod error;
@@ -72,6 +73,7 @@ pub use depthscale_decoder as decoder;
 pub use depthscale_text as text;
 pub use depthscale_types as types;
 
+pub use builtin::BuiltinModel;
 pub use completion::{Completion, CompletionToken, Cost, Piece, Stop};
 pub use error::{Error, Result};
 pub use model::LanguageModel;

@@ -1,19 +1,22 @@
 //! Which model, on what.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use depthscale::BuiltinModel;
 use depthscale::backends::{BackendKind, BackendTask, Device, with_backend};
 use depthscale::decoder::ModelDirectory;
 use depthscale::types::{ComputeDtype, MemoryReport};
 
 use crate::progress::Verbosity;
+use crate::stop;
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArguments {
-    /// The model: a directory with config.json, safetensors and tokenizer.json
+    /// The model: a directory with config.json, safetensors and tokenizer.json; without it, the small one that is built in
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    model: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) backend: BackendArguments,
@@ -37,8 +40,39 @@ pub(crate) struct BackendArguments {
 
 impl ModelArguments {
     /// Opens the directory; weights are not loaded yet.
-    pub(crate) fn open(&self) -> anyhow::Result<ModelDirectory> {
-        self.backend.open(&self.model)
+    pub(crate) fn open(&self) -> anyhow::Result<OpenedModel> {
+        let Some(path) = &self.model else {
+            let unpacked = BuiltinModel::unpack()?;
+            stop::remove_when_asked(unpacked.path().to_owned())?;
+            return Ok(OpenedModel { directory: self.backend.open(unpacked.path())?, unpacked: Some(unpacked) });
+        };
+        Ok(OpenedModel { directory: self.backend.open(path)?, unpacked: None })
+    }
+}
+
+/// A model directory that was opened: one that was named, or the built-in one for as long as this is kept.
+pub(crate) struct OpenedModel {
+    directory: ModelDirectory,
+    unpacked: Option<BuiltinModel>,
+}
+
+impl Deref for OpenedModel {
+    type Target = ModelDirectory;
+
+    fn deref(&self) -> &ModelDirectory {
+        &self.directory
+    }
+}
+
+impl OpenedModel {
+    /// Whether nobody has named it.
+    pub(crate) fn is_builtin(&self) -> bool {
+        self.unpacked.is_some()
+    }
+
+    /// What to call it.
+    pub(crate) fn name(&self) -> String {
+        if self.is_builtin() { "the built-in model".into() } else { self.path().display().to_string() }
     }
 }
 

@@ -12,7 +12,7 @@ use depthscale_train::eval::{
 use super::eval::criteria;
 use crate::arguments::{ModelArguments, Part, ProblemArguments, run_on};
 use crate::display::{Align, Cell, Paint, Table, significant};
-use crate::failure::warn;
+use crate::failure::{Usage, warn};
 use crate::progress::{Verbosity, spinner};
 
 #[derive(Debug, Args)]
@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = arguments.model.open()?;
+    if directory.is_builtin() && !arguments.dry_run {
+        return Err(Usage::new("an exit is written beside the model: name one by --model, or add --dry-run").into());
+    }
     let config = directory.config();
     let criteria = match arguments.criterion.as_slice() {
         [] => applicable_criteria(config),

@@ -57,8 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let max_depth = arguments.max_depth.unwrap_or(config.depth + config.depth.div_ceil(2));
     let device = backend.device(&directory)?;
-    let name = directory.path().display().to_string();
-    let model = EvaluatedModel::of(config, name, training_depth);
+    let model = EvaluatedModel::of(config, directory.name(), training_depth);
     let evaluate = Evaluate {
         directory: &directory,
         set,

@@ -5,6 +5,7 @@ mod bad_models;
 mod batch;
 mod bench;
 mod broken;
+mod builtin;
 mod commands;
 mod generate;
 mod training;

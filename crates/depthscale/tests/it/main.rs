@@ -3,6 +3,7 @@
 #![cfg(any(feature = "flex", feature = "ndarray"))]
 
 mod arithmetic;
+mod builtin;
 mod language_model;
 
 use std::path::PathBuf;

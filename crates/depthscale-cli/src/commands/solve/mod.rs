@@ -8,9 +8,11 @@ use depthscale::backends::{Backend, BackendTask, Device};
 use depthscale::decoder::ModelDirectory;
 use depthscale::prelude::*;
 use depthscale_tasks::{Difficulties, Problem, ProblemSampler, Side, TaskKind, TaskMix, identify};
+use depthscale_train::run::RECIPE_FILE;
 
 use crate::arguments::{ExitArguments, ModelArguments, held_out_of, run_on};
-use crate::failure::Usage;
+use crate::failure::{Usage, warn};
+use crate::progress::Verbosity;
 use answer::Answer;
 
 #[derive(Debug, Args)]
@@ -92,14 +94,23 @@ impl Arguments {
     }
 
     fn questions(&self, directory: &ModelDirectory) -> anyhow::Result<Vec<Question>> {
+        let verbosity = self.model.backend.verbosity();
         let Some(task) = self.task else {
             let prompt = self.problem.clone().unwrap_or_default();
             if prompt.is_empty() {
                 return Err(Usage::new("the problem is empty").into());
             }
-            return Ok(vec![Question { problem: identify(&prompt), prompt }]);
+            let problem = identify(&prompt);
+            if let Some(problem) = &problem
+                && directory.path().join(RECIPE_FILE).exists()
+            {
+                let (_, mixture) = held_out_of(directory, verbosity)?;
+                warn_of_unlearnt(problem.task, &mixture, verbosity);
+            }
+            return Ok(vec![Question { problem, prompt }]);
         };
-        let (held_out, mixture) = held_out_of(directory, self.model.backend.verbosity())?;
+        let (held_out, mixture) = held_out_of(directory, verbosity)?;
+        warn_of_unlearnt(task, &mixture, verbosity);
         let own = mixture.into_iter().find(|mix| mix.task == task).map(|mix| mix.difficulties);
         let difficulties = match self.difficulty {
             Some(difficulty) => Difficulties { min: difficulty, max: difficulty },
@@ -113,6 +124,13 @@ impl Arguments {
             Ok(Question { prompt: problem.prompt.clone(), problem: Some(problem) })
         };
         (0..u64::from(self.random)).map(question).collect()
+    }
+}
+
+/// Tells where a model was trained on other tasks.
+fn warn_of_unlearnt(task: TaskKind, mixture: &[TaskMix], verbosity: Verbosity) {
+    if !mixture.is_empty() && mixture.iter().all(|mix| mix.task != task) {
+        warn(&format!("the model was not trained on {task}"), verbosity);
     }
 }
 
