@@ -8,7 +8,7 @@
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|
 //! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
-//! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth |
+//! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; a few are packed first |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
 //! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
 //! | [`attend_sequences`] | sequences of different lengths would be padded, scores and their gradients kept in memory |
@@ -27,6 +27,8 @@
 //! ```
 
 mod cache;
+#[cfg(feature = "flex")]
+mod few_rows;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]

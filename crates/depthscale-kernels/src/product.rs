@@ -20,7 +20,7 @@ pub fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2
     let [rows, d_in] = x.dims();
     let [d_out, _] = weight.dims();
     #[cfg(feature = "flex")]
-    let (weight, x) = match threaded::project(weight, x) {
+    let (weight, x) = match crate::few_rows::project(weight, x) {
         Ok(product) => return product,
         Err(unchanged) => unchanged,
     };
@@ -32,66 +32,6 @@ pub fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2
         1 => weight.matmul(x.reshape([d_in, 1])).reshape([1, d_out]),
         2..=FEW_ROWS => weight.matmul(x.transpose()).transpose(),
         _ => x.matmul(weight.transpose()),
-    }
-}
-
-/// One row on flex: its own product reads a weight this small on one thread, and one thread does not use up the memory's
-/// bandwidth.
-#[cfg(feature = "flex")]
-mod threaded {
-    use burn::tensor::backend::Backend;
-    use burn::tensor::{Shape, Tensor};
-    use burn_flex::FlexTensor;
-    use rayon::prelude::*;
-
-    use crate::flex;
-    use crate::vector::dot;
-
-    /// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
-    const TASK: usize = 1 << 16;
-
-    type Unchanged<B> = (Tensor<B, 2>, Tensor<B, 2>);
-
-    pub(super) fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Result<Tensor<B, 2>, Unchanged<B>> {
-        let ([d_out, d_in], [rows, width]) = (weight.dims(), x.dims());
-        if rows != 1 || width != d_in || d_out == 0 || d_in == 0 {
-            return Err((weight, x));
-        }
-        let weight = match flex::take(weight) {
-            Ok(weight) => weight,
-            Err(weight) => return Err((weight, x)),
-        };
-        let x = match flex::take(x) {
-            Ok(x) => x,
-            Err(x) => return Err((flex::give(weight), x)),
-        };
-        let x = x.to_contiguous();
-        let product = match (weight.as_slice::<f32>(), x.as_slice::<f32>()) {
-            (Some(weight), Some(x)) => multiply(weight, x, d_out),
-            _ => return Err((flex::give(weight), flex::give(x))),
-        };
-        let data = burn::tensor::TensorData::new(product, Shape::new([1, d_out]));
-        Ok(flex::give(FlexTensor::from_data(data)))
-    }
-
-    fn multiply(weight: &[f32], x: &[f32], d_out: usize) -> Vec<f32> {
-        let mut product = vec![0.0; d_out];
-        let outputs = (TASK / x.len()).max(1);
-        if d_out <= outputs {
-            fill(&mut product, weight, x);
-        } else {
-            let parts = product.par_chunks_mut(outputs).zip(weight.par_chunks(outputs * x.len()));
-            parts.for_each(|(product, weight)| fill(product, weight, x));
-        }
-        product
-    }
-
-    fn fill(product: &mut [f32], weight: &[f32], x: &[f32]) {
-        pulp::Arch::new().dispatch(|| {
-            for (value, row) in product.iter_mut().zip(weight.chunks_exact(x.len())) {
-                *value = dot(row, x);
-            }
-        });
     }
 }
 
@@ -146,7 +86,7 @@ mod tests {
         // Sums of at most 1003 products of eighths squared are exact in f32.
         let expected =
             |row: usize, out: usize| -> f32 { (0..d_in).map(|i| value(out * d_in + i) * value(row * d_in + i)).sum() };
-        for rows in [1, 2, 33] {
+        for rows in [1, 2, 3, 4, 5, 8, 15, 16, 17, 33] {
             let product = project(weight.clone(), x.clone().slice([0..rows, 0..d_in]));
             let product = product.into_data().iter::<f32>().collect::<Vec<_>>();
             for (at, value) in product.into_iter().enumerate() {
