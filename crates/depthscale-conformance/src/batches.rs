@@ -125,7 +125,7 @@ pub fn approximate_prefill_is_named_so<B: Backend>(site: &Site<B>) {
     let token_by_token = run(Prefill::ApproximateParallel, 1);
     close(site, &token_by_token, &exact, "one token at a time there is nothing to approximate");
     let difference = relative_difference(&run(Prefill::ApproximateParallel, 64), &exact);
-    assert!(difference > 1e-3, "{difference}");
+    assert!(difference > site.tolerance.repeated().max(1e-3), "{difference}");
 }
 
 /// Random initial states follow the request's id and seed, and nothing else.
@@ -141,8 +141,9 @@ pub fn random_states_follow_the_request<B: Backend>(site: &Site<B>) {
         values(&decoder.run(&mut [whole(&mut cache, &tokens)], &mut RunOptions::new(&rule)).expect("runs").feeds[0])
     };
     close(site, &run(1, 1), &run(1, 1), "the same request");
-    assert!(relative_difference(&run(1, 1), &run(2, 1)) > 1e-2);
-    assert!(relative_difference(&run(1, 1), &run(1, 2)) > 1e-2);
+    let other = 2.0 * site.tolerance.repeated().max(5e-3);
+    assert!(relative_difference(&run(1, 1), &run(2, 1)) > other);
+    assert!(relative_difference(&run(1, 1), &run(1, 2)) > other);
 }
 
 /// Requests generated together get the tokens they would get alone.

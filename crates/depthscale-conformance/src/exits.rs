@@ -117,7 +117,7 @@ fn accounted(config: &DecoderConfig, policy: &ExitPolicy, traces: &[TokenTrace])
 }
 
 /// Policies, retentions and chunks to run a decoder under: every combination on a CPU, elsewhere so many that each value
-/// occurs.
+/// occurs, but for those under which tokens are not expected to exit alike.
 fn combinations(config: &DecoderConfig, tolerance: Tolerance) -> Vec<(ExitPolicy, KvRetention, usize)> {
     let (policies, retentions) = (policies(config), retentions(config));
     match tolerance {
@@ -135,10 +135,11 @@ fn combinations(config: &DecoderConfig, tolerance: Tolerance) -> Vec<(ExitPolicy
             policies.into_iter().enumerate().map(at).collect()
         }
         Tolerance::Tf32 => {
-            let policies = policies.into_iter().filter(|policy| tolerance.compares_exits(policy));
-            let each =
-                |policy: ExitPolicy| retentions.iter().map(move |&retention| (policy.clone(), retention, CHUNKS[1]));
-            policies.flat_map(each).collect()
+            let policies: Vec<_> = policies.into_iter().filter(|policy| tolerance.compares_exits(policy)).collect();
+            let all = policies.iter().flat_map(|policy| retentions.iter().map(move |&retention| (policy, retention)));
+            all.enumerate()
+                .map(|(i, (policy, retention))| (policy.clone(), retention, CHUNKS[i % CHUNKS.len()]))
+                .collect()
         }
     }
 }

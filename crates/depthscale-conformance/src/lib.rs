@@ -59,10 +59,12 @@ pub enum Tolerance {
 impl Tolerance {
     /// What a device of that kind is held to.
     pub fn of(kind: BackendKind) -> Self {
-        match kind {
-            _ if kind.is_cpu() => Self::Cpu,
-            _ if kind.multiplies_in_tf32() => Self::Tf32,
-            _ => Self::Gpu,
+        if kind.is_cpu() {
+            Self::Cpu
+        } else if kind.multiplies_in_tf32() {
+            Self::Tf32
+        } else {
+            Self::Gpu
         }
     }
 
@@ -75,22 +77,20 @@ impl Tolerance {
         }
     }
 
+    /// Whether tokens are expected to exit where they would elsewhere under a policy.
+    pub(crate) fn compares_exits(self, policy: &ExitPolicy) -> bool {
+        self != Self::Tf32 || policy.criterion == Criterion::Fixed
+    }
+
     /// The largest difference between two ways of computing the same on one device, or from the oracle, over
     /// `1 + max |x|`.
     pub fn repeated(self) -> f64 {
         match self {
             Self::Cpu => 1e-4,
             Self::Gpu => 5e-4,
-            // Runs that are compared take three steps; the other way may multiply without rounding.
+            // No run that is compared takes more steps; one way of two may multiply without rounding.
             Self::Tf32 => depthscale_decoder::verify::tf32_tolerance(3),
         }
-    }
-}
-
-impl Tolerance {
-    /// Whether tokens are expected to exit where they would elsewhere under a policy.
-    pub(crate) fn compares_exits(self, policy: &ExitPolicy) -> bool {
-        self != Self::Tf32 || policy.criterion == Criterion::Fixed
     }
 }
 

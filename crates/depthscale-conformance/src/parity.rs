@@ -9,8 +9,8 @@ use crate::precision::stays_near;
 use crate::{Site, Tolerance, fixture};
 
 /// Every output that was recorded for a checkpoint comes out again: in a whole forward pass and token by token from the
-/// cache; logits after every number of steps, states, gates, exit values; greedy tokens equal. With products in TF32 the
-/// logits and states of those.
+/// cache; logits after every number of steps, states, gates, exit values; greedy tokens equal. Where products are
+/// in TF32, logits and states alone are compared.
 ///
 /// # Panics
 /// With what differed.

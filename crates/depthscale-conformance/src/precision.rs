@@ -42,6 +42,7 @@ pub(crate) fn stays_near<B: Backend>(
     allowed: impl Fn(usize) -> f64,
 ) {
     let comparisons = verify(decoder, expected, path, 1.0, &mut |_| {}).expect("the fixture can be compared");
+    let mut compared = 0;
     for comparison in comparisons {
         // Exit values subtract what is nearly equal, and the best of two logits that are near one another may change.
         let entry = &comparison.entry;
@@ -52,7 +53,9 @@ pub(crate) fn stays_near<B: Backend>(
         let allowed = allowed(steps) * (1.0 + comparison.magnitude);
         println!("{context} {} {entry} {:.2e} of {allowed:.2e}", path.name(), comparison.difference);
         assert!(comparison.difference <= allowed, "{context}: {comparison:?} of {allowed}");
+        compared += 1;
     }
+    assert!(compared >= 2, "{context}: {compared} entries were compared");
 }
 
 /// The trained checkpoint adds two numbers in every dtype of the device: training makes it draw states to the answer, and

@@ -70,6 +70,16 @@ suite! {
     an_own_mixer_and_criterion_run_inside,
 }
 
+/// What a device that multiplies in TF32 is held to can be met: flex, which is more exact, meets it.
+#[cfg(feature = "flex")]
+#[test]
+fn the_suite_for_tf32_can_be_passed() {
+    let site = Site::<depthscale_backends::Flex> { device: Default::default(), tolerance: Tolerance::Tf32 };
+    for case in cases() {
+        (case.run)(&site);
+    }
+}
+
 /// Every case of the library is a test here.
 #[test]
 fn no_case_is_left_out() {
