@@ -19,14 +19,16 @@ pub(crate) fn listen() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes a temporary directory when an interrupt comes, and ends: nothing that is under way would be lost.
-pub(crate) fn remove_when_asked(directory: PathBuf) -> anyhow::Result<()> {
-    ctrlc::set_handler(move || {
+/// Removes a temporary directory when the program is interrupted, told to end, or loses its terminal, and ends it: nothing
+/// that is under way would be lost.
+pub(crate) fn remove_when_asked(directory: PathBuf) {
+    let listening = ctrlc::set_handler(move || {
         // What cannot be removed is left to the system.
         let _ = std::fs::remove_dir_all(&directory);
         std::process::exit(i32::from(Interrupted::CODE));
-    })?;
-    Ok(())
+    });
+    // Without it the program ends as it would anyway, and the system removes the directory one day.
+    drop(listening);
 }
 
 /// Whether somebody has asked to stop.

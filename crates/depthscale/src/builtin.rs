@@ -1,7 +1,4 @@
 //! The model that comes with this crate, so that there is one to run with no download.
-//!
-//! It solves addition, modular chains, p-hop and boolean expressions, in the format of the crate depthscale-tasks. It was
-//! trained by the recipes beside it, in this crate's directory `model`, whose README has the commands and what they gave.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +18,11 @@ const FILES: [(&str, &[u8]); 6] = [
     ("recipe.toml", include_bytes!("../model/recipe.toml")),
 ];
 
-/// The model in a temporary directory, which is removed when this is dropped.
+/// The model that comes with this crate, in a temporary directory, which is removed when this is dropped.
+///
+/// It has 441,089 parameters and solves addition (`47+38=`), chains modulo 7 (`m7:3+5*4=`), boolean expressions (`(T&!F)=`) and
+/// p-hop (`b=a;a=3;?b=`), in the format of the crate depthscale-tasks, whose characters are all it knows. It was trained
+/// by the recipes in this crate's directory `model`, whose README has the commands and what it answers by depth.
 #[derive(Debug)]
 pub struct BuiltinModel(TempDir);
 
@@ -29,11 +30,16 @@ impl BuiltinModel {
     /// Writes the files to a new temporary directory.
     ///
     /// # Errors
-    /// [`Error::Unpack`] if there is no room for temporary files.
+    /// [`Error::Unpack`] if temporary files cannot be written.
     pub fn unpack() -> Result<Self> {
-        let directory = TempDir::with_prefix("depthscale-").map_err(unpack_error)?;
+        let unpack_error = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| Error::Unpack { path, source }
+        };
+        let directory = TempDir::with_prefix("depthscale-").map_err(unpack_error(&std::env::temp_dir()))?;
         for (name, bytes) in FILES {
-            fs::write(directory.path().join(name), bytes).map_err(unpack_error)?;
+            let path = directory.path().join(name);
+            fs::write(&path, bytes).map_err(unpack_error(&path))?;
         }
         Ok(Self(directory))
     }
@@ -45,15 +51,13 @@ impl BuiltinModel {
 }
 
 impl<B: Backend> LanguageModel<B> {
-    /// The model that comes with this crate.
+    /// The model that comes with this crate, see [`BuiltinModel`].
     ///
     /// # Errors
-    /// If there is no room for temporary files, or as [`Self::open`].
+    /// If temporary files cannot be written, or as [`Self::open`].
     pub fn builtin(device: &B::Device) -> Result<Self> {
-        Self::open(BuiltinModel::unpack()?.path(), device)
+        let unpacked = BuiltinModel::unpack()?;
+        let model = Self::open(unpacked.path(), device)?;
+        Ok(model.keeping(unpacked))
     }
-}
-
-fn unpack_error(source: std::io::Error) -> Error {
-    Error::Unpack { path: std::env::temp_dir(), source }
 }

@@ -38,9 +38,9 @@ pub enum Error {
         vocab_size: usize,
     },
     /// The model that comes with this crate could not be written to a temporary directory.
-    #[error("the built-in model cannot be unpacked in {}: {source}", path.display())]
+    #[error("the built-in model cannot be unpacked to {}: {source}", path.display())]
     Unpack {
-        /// Where temporary files go.
+        /// The file or directory that cannot be written.
         path: PathBuf,
         /// Why.
         source: std::io::Error,

@@ -11,7 +11,7 @@ use depthscale_types::{
     DecoderConfig, ExitPolicy, ExitReason, Family, KvRetention, MemoryQuery, MemoryReport, ReasoningState, StepReport,
 };
 
-use crate::{Completion, CompletionOptions, CompletionRequest, Error, Piece, Prompt, Result};
+use crate::{BuiltinModel, Completion, CompletionOptions, CompletionRequest, Error, Piece, Prompt, Result};
 
 /// A looped language model: text in, text out.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct LanguageModel<B: Backend> {
     end_tokens: EndTokens,
     exit: ExitPolicy,
     path: PathBuf,
+    /// Kept so that `path` stays.
+    _unpacked: Option<BuiltinModel>,
 }
 
 impl<B: Backend> LanguageModel<B> {
@@ -65,7 +67,14 @@ impl<B: Backend> LanguageModel<B> {
             end_tokens,
             exit: directory.exit().clone(),
             path: path.to_path_buf(),
+            _unpacked: None,
         })
+    }
+
+    /// The model, with the directory that it was loaded from for as long as it is there.
+    pub(crate) fn keeping(mut self, unpacked: BuiltinModel) -> Self {
+        self._unpacked = Some(unpacked);
+        self
     }
 
     /// The decoder inside.

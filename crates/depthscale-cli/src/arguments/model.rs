@@ -9,6 +9,7 @@ use depthscale::backends::{BackendKind, BackendTask, Device, with_backend};
 use depthscale::decoder::ModelDirectory;
 use depthscale::types::{ComputeDtype, MemoryReport};
 
+use crate::failure::Usage;
 use crate::progress::Verbosity;
 use crate::stop;
 
@@ -43,7 +44,7 @@ impl ModelArguments {
     pub(crate) fn open(&self) -> anyhow::Result<OpenedModel> {
         let Some(path) = &self.model else {
             let unpacked = BuiltinModel::unpack()?;
-            stop::remove_when_asked(unpacked.path().to_owned())?;
+            stop::remove_when_asked(unpacked.path().to_owned());
             return Ok(OpenedModel { directory: self.backend.open(unpacked.path())?, unpacked: Some(unpacked) });
         };
         Ok(OpenedModel { directory: self.backend.open(path)?, unpacked: None })
@@ -65,6 +66,17 @@ impl Deref for OpenedModel {
 }
 
 impl OpenedModel {
+    /// Refuses what the built-in model's tokenizer would read as padding.
+    pub(crate) fn check_text(&self, text: &str) -> anyhow::Result<()> {
+        if self.is_builtin()
+            && let Err(error) = depthscale_tasks::encode(text)
+        {
+            let advice = "the built-in model knows no other; name a model by --model";
+            return Err(Usage::new(format!("{error}: {advice}")).into());
+        }
+        Ok(())
+    }
+
     /// Whether nobody has named it.
     pub(crate) fn is_builtin(&self) -> bool {
         self.unpacked.is_some()

@@ -149,6 +149,13 @@ pub(crate) fn held_out_of(directory: &ModelDirectory, verbosity: Verbosity) -> a
     Ok((ALL, Vec::new()))
 }
 
+/// The tasks a model was trained on last, where a recipe beside it says so.
+pub(crate) fn tasks_of(directory: &ModelDirectory) -> Vec<TaskMix> {
+    let recipe = TrainConfig::read(directory.path().join(RECIPE_FILE), &[]).ok();
+    let draw = recipe.and_then(|recipe| ProblemDraw::of(&recipe.data, 1, 0).ok());
+    draw.map(|draw| draw.mixture).unwrap_or_default()
+}
+
 const UNKNOWN_TRAINING: &str = "no recipe says what this model was trained on: it may have seen these problems";
 
 /// Every problem is on the side that is asked for.

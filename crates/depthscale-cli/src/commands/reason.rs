@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     arguments.exit.check()?;
     let prompt = read_prompt(arguments.prompt.as_deref(), arguments.prompt_file.as_deref())?;
     let directory = arguments.model.open()?;
+    directory.check_text(&prompt)?;
     let policy = arguments.exit.resolve(directory.exit())?;
     policy.validate_for(directory.config())?;
     arguments.kv.validate(directory.config())?;

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     cached: bool,
 
     /// Largest difference, relative to one plus the largest expected magnitude; by default 2e-4 on the CPU, 1e-3 on
-    /// other devices, and in 16 bits what rounding does
+    /// GPUs, and in 16 bits and on CUDA, which multiplies in TF32, what rounding does
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     tolerance: Option<f64>,
 

@@ -36,6 +36,9 @@ pub(super) fn run(arguments: &Arguments, options: CompletionOptions, file: &Path
     let requests: Vec<CompletionRequest> =
         lines.iter().map(|(_, line)| line.request(arguments, &options.sampling)).collect();
     let directory = arguments.model.open()?;
+    for (line, Line { prompt, .. }) in &lines {
+        directory.check_text(prompt).map_err(|error| at_line(file, *line, error))?;
+    }
     let options = CompletionOptions { exit: Some(arguments.exit_policy(&directory)?), ..options };
     let verbosity = arguments.model.backend.verbosity();
     let mut n_tokens = 0u64;

@@ -14,6 +14,7 @@ use crate::display::{Paint, depth_style};
 pub(super) fn run(arguments: &Arguments, options: CompletionOptions) -> anyhow::Result<()> {
     let prompt = read_prompt(arguments.prompt.as_deref(), arguments.prompt_file.as_deref())?;
     let directory = arguments.model.open()?;
+    directory.check_text(&prompt)?;
     let policy = arguments.exit_policy(&directory)?;
     let max_depth = policy.max_steps.unwrap_or(directory.config().depth);
     let options = CompletionOptions { exit: Some(policy.clone()), ..options };

@@ -8,9 +8,8 @@ use depthscale::backends::{Backend, BackendTask, Device};
 use depthscale::decoder::ModelDirectory;
 use depthscale::prelude::*;
 use depthscale_tasks::{Difficulties, Problem, ProblemSampler, Side, TaskKind, TaskMix, identify};
-use depthscale_train::run::RECIPE_FILE;
 
-use crate::arguments::{ExitArguments, ModelArguments, held_out_of, run_on};
+use crate::arguments::{ExitArguments, ModelArguments, OpenedModel, held_out_of, run_on, tasks_of};
 use crate::failure::{Usage, warn};
 use crate::progress::Verbosity;
 use answer::Answer;
@@ -93,29 +92,28 @@ impl Arguments {
         Ok(if self.all_depths { ExitPolicy::fixed(policy.max_steps.unwrap_or(config.depth)) } else { policy })
     }
 
-    fn questions(&self, directory: &ModelDirectory) -> anyhow::Result<Vec<Question>> {
+    fn questions(&self, directory: &OpenedModel) -> anyhow::Result<Vec<Question>> {
         let verbosity = self.model.backend.verbosity();
         let Some(task) = self.task else {
             let prompt = self.problem.clone().unwrap_or_default();
             if prompt.is_empty() {
                 return Err(Usage::new("the problem is empty").into());
             }
+            directory.check_text(&prompt)?;
             let problem = identify(&prompt);
-            if let Some(problem) = &problem
-                && directory.path().join(RECIPE_FILE).exists()
-            {
-                let (_, mixture) = held_out_of(directory, verbosity)?;
-                warn_of_unlearnt(problem.task, &mixture, verbosity);
+            if let Some(problem) = &problem {
+                warn_of_unlearnt(problem.task, problem.difficulty, &tasks_of(directory), verbosity);
             }
             return Ok(vec![Question { problem, prompt }]);
         };
         let (held_out, mixture) = held_out_of(directory, verbosity)?;
-        warn_of_unlearnt(task, &mixture, verbosity);
+        let learnt = mixture.clone();
         let own = mixture.into_iter().find(|mix| mix.task == task).map(|mix| mix.difficulties);
         let difficulties = match self.difficulty {
             Some(difficulty) => Difficulties { min: difficulty, max: difficulty },
             None => own.unwrap_or_else(|| task.task().difficulties().into()),
         };
+        warn_of_unlearnt(task, difficulties.max, &learnt, verbosity);
         let mix = TaskMix { task, difficulties, weight: 1.0 };
         let usage = |error: depthscale_tasks::TaskError| Usage::new(error);
         let sampler = ProblemSampler::new(vec![mix], held_out, Side::HeldOut, self.seed).map_err(usage)?;
@@ -127,10 +125,19 @@ impl Arguments {
     }
 }
 
-/// Tells where a model was trained on other tasks.
-fn warn_of_unlearnt(task: TaskKind, mixture: &[TaskMix], verbosity: Verbosity) {
-    if !mixture.is_empty() && mixture.iter().all(|mix| mix.task != task) {
-        warn(&format!("the model was not trained on {task}"), verbosity);
+/// Tells where a model was trained on other tasks, or on easier problems.
+fn warn_of_unlearnt(task: TaskKind, difficulty: u32, learnt: &[TaskMix], verbosity: Verbosity) {
+    let hardest = learnt.iter().filter(|mix| mix.task == task).map(|mix| mix.difficulties.max).max();
+    match hardest {
+        None if !learnt.is_empty() => warn(&format!("the model was not trained on {task}"), verbosity),
+        Some(hardest) if difficulty > hardest => {
+            let unit = task.task().difficulty_unit();
+            warn(
+                &format!("the model was trained on {task} of up to {hardest} {unit}, this has {difficulty}"),
+                verbosity,
+            );
+        }
+        _ => {}
     }
 }
 
