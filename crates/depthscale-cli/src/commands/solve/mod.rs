@@ -107,13 +107,12 @@ impl Arguments {
             return Ok(vec![Question { problem, prompt }]);
         };
         let (held_out, mixture) = held_out_of(directory, verbosity)?;
-        let learnt = mixture.clone();
-        let own = mixture.into_iter().find(|mix| mix.task == task).map(|mix| mix.difficulties);
+        let own = mixture.iter().find(|mix| mix.task == task).map(|mix| mix.difficulties);
         let difficulties = match self.difficulty {
             Some(difficulty) => Difficulties { min: difficulty, max: difficulty },
             None => own.unwrap_or_else(|| task.task().difficulties().into()),
         };
-        warn_of_unlearnt(task, difficulties.max, &learnt, verbosity);
+        warn_of_unlearnt(task, difficulties.max, &mixture, verbosity);
         let mix = TaskMix { task, difficulties, weight: 1.0 };
         let usage = |error: depthscale_tasks::TaskError| Usage::new(error);
         let sampler = ProblemSampler::new(vec![mix], held_out, Side::HeldOut, self.seed).map_err(usage)?;
