@@ -1,9 +1,12 @@
 //! An opened checkpoint, and reading from it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
 
 use crate::header::Header;
 use crate::index::Index;
@@ -140,8 +143,7 @@ impl Checkpoint {
     /// If there is no tensor of this name, its shape is not `expected_shape`, or it is stored in another format.
     pub fn read_f32(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
         let tensor = self.tensor_of_shape(name, expected_shape)?;
-        let bytes = &self.files[tensor.file].bytes()[tensor.bytes.clone()];
-        self.to_f32(name, tensor, bytes)
+        self.to_f32(name, tensor, tensor.bytes.clone())
     }
 
     /// Reads the rows `rows` of a tensor, indices along its first dimension, as [`read_f32`](Self::read_f32) would,
@@ -157,7 +159,13 @@ impl Checkpoint {
         rows: Range<usize>,
     ) -> Result<Vec<f32>, CheckpointError> {
         let tensor = self.tensor_of_shape(name, expected_shape)?;
-        let n_rows = expected_shape.first().copied().unwrap_or(0);
+        let bytes = self.rows_of(name, tensor, rows)?;
+        self.to_f32(name, tensor, bytes)
+    }
+
+    /// Where rows lie in their file.
+    fn rows_of(&self, name: &str, tensor: &Stored, rows: Range<usize>) -> Result<Range<usize>, CheckpointError> {
+        let n_rows = tensor.info.shape.first().copied().unwrap_or(0);
         if rows.start > rows.end || rows.end > n_rows {
             return Err(CheckpointError::RowsOutOfRange {
                 path: self.files[tensor.file].path.clone(),
@@ -167,8 +175,30 @@ impl Checkpoint {
             });
         }
         let row_bytes = tensor.bytes.len().checked_div(n_rows).unwrap_or(0);
-        let data = &self.files[tensor.file].bytes()[tensor.bytes.clone()];
-        self.to_f32(name, tensor, &data[rows.start * row_bytes..rows.end * row_bytes])
+        let start = tensor.bytes.start;
+        Ok(start + rows.start * row_bytes..start + rows.end * row_bytes)
+    }
+
+    /// A view of the rows `rows` of a tensor as they are stored, in the format `dtype`, which is not copied and keeps the file
+    /// mapped; and marks the tensor used. `expected_shape` is the shape of the whole tensor.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_rows_f32`](Self::read_rows_f32), and if it is stored in any other format.
+    pub fn stored_rows(
+        &self,
+        name: &str,
+        dtype: StoredDtype,
+        expected_shape: &[usize],
+        rows: Range<usize>,
+    ) -> Result<Bytes, CheckpointError> {
+        let tensor = self.tensor_of_shape(name, expected_shape)?;
+        if tensor.info.dtype != dtype {
+            return Err(self.wrong_dtype(name, tensor, dtype.to_string()));
+        }
+        let bytes = self.rows_of(name, tensor, rows)?;
+        tensor.used.store(true, Ordering::Relaxed);
+        Ok(self.files[tensor.file].bytes().slice(bytes))
     }
 
     /// Reads a whole tensor of integers in row-major order, and marks it used. Stored i64 and i32 are taken; its shape
@@ -231,22 +261,24 @@ impl Checkpoint {
         Ok(tensor)
     }
 
-    fn to_f32(&self, name: &str, tensor: &Stored, bytes: &[u8]) -> Result<Vec<f32>, CheckpointError> {
-        let values = match tensor.info.dtype {
-            StoredDtype::F32 => convert::f32_from_f32(bytes),
-            StoredDtype::F16 => convert::f32_from_f16(bytes),
-            StoredDtype::Bf16 => convert::f32_from_bf16(bytes),
+    fn to_f32(&self, name: &str, tensor: &Stored, bytes: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
+        let (convert, size): (fn(&[u8], &mut Vec<f32>), _) = match tensor.info.dtype {
+            StoredDtype::F32 => (convert::f32_from_f32, 4),
+            StoredDtype::F16 => (convert::f32_from_f16, 2),
+            StoredDtype::Bf16 => (convert::f32_from_bf16, 2),
             _ => return Err(self.wrong_dtype(name, tensor, "F32, F16 or BF16")),
         };
+        let mut values = Vec::with_capacity(bytes.len() / size);
+        self.files[tensor.file].read(bytes, |piece| convert(piece, &mut values))?;
         tensor.used.store(true, Ordering::Relaxed);
         Ok(values)
     }
 
-    fn wrong_dtype(&self, name: &str, tensor: &Stored, expected: &'static str) -> CheckpointError {
+    fn wrong_dtype(&self, name: &str, tensor: &Stored, expected: impl Into<Cow<'static, str>>) -> CheckpointError {
         CheckpointError::DtypeMismatch {
             path: self.files[tensor.file].path.clone(),
             name: name.into(),
-            expected,
+            expected: expected.into(),
             found: tensor.info.dtype,
         }
     }

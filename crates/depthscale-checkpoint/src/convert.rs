@@ -33,21 +33,23 @@ pub fn first_non_finite(values: &[f32]) -> Option<usize> {
 }
 
 /// Stored `F32`, bit for bit.
-pub(crate) fn f32_from_f32(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn f32_from_f32(bytes: &[u8], out: &mut Vec<f32>) {
     let (values, _) = bytes.as_chunks();
-    values.iter().map(|&v| f32::from_le_bytes(v)).collect()
+    out.extend(values.iter().map(|&v| f32::from_le_bytes(v)));
 }
 
 /// Stored `BF16`, bit for bit: a bf16 is the upper half of the f32 of the same value.
-pub(crate) fn f32_from_bf16(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn f32_from_bf16(bytes: &[u8], out: &mut Vec<f32>) {
     let (values, _) = bytes.as_chunks();
-    values.iter().map(|&v| f32::from_bits(u32::from(u16::from_le_bytes(v)) << 16)).collect()
+    out.extend(values.iter().map(|&v| f32::from_bits(u32::from(u16::from_le_bytes(v)) << 16)));
 }
 
 /// Stored `F16`, exact: every f16 has an f32 of the same value. NaN stays NaN.
-pub(crate) fn f32_from_f16(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn f32_from_f16(bytes: &[u8], out: &mut Vec<f32>) {
     let (values, _) = bytes.as_chunks::<2>();
-    let mut out = vec![0.0; values.len()];
+    let first = out.len();
+    out.resize(first + values.len(), 0.0);
+    let out = &mut out[first..];
     let mut block = [f16::ZERO; BLOCK];
     for (out, values) in out.chunks_mut(BLOCK).zip(values.chunks(BLOCK)) {
         let block = &mut block[..values.len()];
@@ -56,11 +58,10 @@ pub(crate) fn f32_from_f16(bytes: &[u8]) -> Vec<f32> {
         }
         block.convert_to_f32_slice(out);
     }
-    out
 }
 
 /// Writes values in a format as little-endian bytes; the half formats round to the nearest value, ties to even.
-pub(crate) fn write_f32(out: &mut impl Write, values: &[f32], dtype: WrittenDtype) -> io::Result<()> {
+pub(crate) fn write_f32(out: &mut dyn Write, values: &[f32], dtype: WrittenDtype) -> io::Result<()> {
     let mut bytes = [0; BLOCK * size_of::<f32>()];
     for block in values.chunks(BLOCK) {
         match dtype {
@@ -113,6 +114,13 @@ pub(crate) fn i64_from_i32(bytes: &[u8]) -> Vec<i64> {
 mod tests {
     use super::*;
 
+    fn appended(convert: fn(&[u8], &mut Vec<f32>), bytes: &[u8]) -> Vec<f32> {
+        let mut values = vec![7.0];
+        convert(bytes, &mut values);
+        assert_eq!(values.remove(0), 7.0);
+        values
+    }
+
     /// The bytes at every offset from an 8-byte boundary, so that aligned and unaligned reads are both taken.
     fn at_every_alignment(bytes: &[u8], check: impl Fn(&[u8])) {
         let mut padded = vec![0xAA; bytes.len() + 8];
@@ -127,7 +135,7 @@ mod tests {
         let bits = [0x0000_0000_u32, 0x8000_0000, 0x3f80_0000, 0x7f80_0001, 0xffc0_1234, 0x0000_0001];
         let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes()).collect();
         at_every_alignment(&bytes, |bytes| {
-            let back: Vec<u32> = f32_from_f32(bytes).iter().map(|v| v.to_bits()).collect();
+            let back: Vec<u32> = appended(f32_from_f32, bytes).iter().map(|v| v.to_bits()).collect();
             assert_eq!(back, bits);
         });
     }
@@ -137,14 +145,14 @@ mod tests {
         // 0x3fc0 = 1.5; 0xc020 = -2.5; 0x0001 = 2^-133, the smallest subnormal; 0x7f80 = infinity.
         let bytes: Vec<u8> = [0x3fc0_u16, 0xc020, 0x0001, 0x7f80].iter().flat_map(|b| b.to_le_bytes()).collect();
         let expected = [1.5, -2.5, 2.0_f32.powi(-126) / 128.0, f32::INFINITY];
-        at_every_alignment(&bytes, |bytes| assert_eq!(f32_from_bf16(bytes), expected));
+        at_every_alignment(&bytes, |bytes| assert_eq!(appended(f32_from_bf16, bytes), expected));
     }
 
     #[test]
     fn f16_is_exact_for_all_65536_values() {
         let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
         at_every_alignment(&bytes, |bytes| {
-            for (bits, value) in (0..=u16::MAX).zip(f32_from_f16(bytes)) {
+            for (bits, value) in (0..=u16::MAX).zip(appended(f32_from_f16, bytes)) {
                 // By the definition of binary16: sign, 5 bits of exponent biased by 15, 10 bits of fraction.
                 let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
                 let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
@@ -166,7 +174,7 @@ mod tests {
         let values: Vec<f32> = (0..10_000).map(|i| i as f32).collect();
         let mut bytes = Vec::new();
         write_f32(&mut bytes, &values, WrittenDtype::F32).unwrap();
-        assert_eq!(f32_from_f32(&bytes), values);
+        assert_eq!(appended(f32_from_f32, &bytes), values);
     }
 
     #[test]
@@ -180,14 +188,18 @@ mod tests {
         for (dtype, step) in [(WrittenDtype::F16, 2.0_f32.powi(-10)), (WrittenDtype::Bf16, 2.0_f32.powi(-7))] {
             let values = [1.0 + 0.5 * step, 1.0 + 0.51 * step, 1.0 + 1.5 * step, -1.0 - 1.49 * step, f32::INFINITY];
             let bytes = written(&values, dtype);
-            let read = if dtype == WrittenDtype::F16 { f32_from_f16(&bytes) } else { f32_from_bf16(&bytes) };
+            let read = if dtype == WrittenDtype::F16 {
+                appended(f32_from_f16, &bytes)
+            } else {
+                appended(f32_from_bf16, &bytes)
+            };
             assert_eq!(read, [1.0, 1.0 + step, 1.0 + 2.0 * step, -1.0 - step, f32::INFINITY]);
         }
         // Every finite f16 is written as itself.
         let all: Vec<f32> =
             (0..=u16::MAX).map(|bits| f16::from_bits(bits).to_f32()).filter(|v| v.is_finite()).collect();
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&f32_from_f16(&written(&all, WrittenDtype::F16))), bits(&all));
+        assert_eq!(bits(&appended(f32_from_f16, &written(&all, WrittenDtype::F16))), bits(&all));
     }
 
     #[test]

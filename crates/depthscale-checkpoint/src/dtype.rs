@@ -18,6 +18,10 @@ pub enum StoredDtype {
     I64,
     /// 32-bit signed integer.
     I32,
+    /// 8-bit signed integer.
+    I8,
+    /// Bytes.
+    U8,
     /// A format of the safetensors specification that this crate does not read, by its name there.
     Other(&'static str),
 }
@@ -30,6 +34,8 @@ impl fmt::Display for StoredDtype {
             Self::Bf16 => "BF16",
             Self::I64 => "I64",
             Self::I32 => "I32",
+            Self::I8 => "I8",
+            Self::U8 => "U8",
             Self::Other(name) => name,
         })
     }
@@ -47,8 +53,8 @@ impl From<Dtype> for StoredDtype {
             Dtype::F4 => Self::Other("F4"),
             Dtype::F6_E2M3 => Self::Other("F6_E2M3"),
             Dtype::F6_E3M2 => Self::Other("F6_E3M2"),
-            Dtype::U8 => Self::Other("U8"),
-            Dtype::I8 => Self::Other("I8"),
+            Dtype::U8 => Self::U8,
+            Dtype::I8 => Self::I8,
             Dtype::F8_E5M2 => Self::Other("F8_E5M2"),
             Dtype::F8_E4M3 => Self::Other("F8_E4M3"),
             Dtype::F8_E8M0 => Self::Other("F8_E8M0"),

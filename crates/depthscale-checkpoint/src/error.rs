@@ -1,5 +1,6 @@
 //! Everything that can be wrong with a checkpoint.
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -213,9 +214,24 @@ pub enum CheckpointError {
         /// The tensor.
         name: String,
         /// The formats the reader takes.
-        expected: &'static str,
+        expected: Cow<'static, str>,
         /// The stored format.
         found: StoredDtype,
+    },
+
+    /// Bytes to be written are not as many as a tensor's shape and format need.
+    #[error("tensor {name:?}: {found} bytes, where {shape:?} in {dtype} needs {needed}")]
+    ByteLength {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its format.
+        dtype: StoredDtype,
+        /// Bytes given.
+        found: usize,
+        /// Bytes needed.
+        needed: usize,
     },
 
     /// A tensor has another shape than the reader expects.

@@ -58,7 +58,7 @@ pub use checkpoint::Checkpoint;
 pub use convert::first_non_finite;
 pub use dtype::{StoredDtype, TensorInfo, WrittenDtype};
 pub use error::CheckpointError;
-pub use writer::{CheckpointWriter, TensorToWrite};
+pub use writer::{CheckpointWriter, StoredTensor, TensorToWrite, WritableTensor};
 
 /// The file of a checkpoint that is not sharded.
 pub const SINGLE_FILE: &str = "model.safetensors";

@@ -7,6 +7,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::atomic::{PartialFile, failed, refuse_existing, sync_directory};
@@ -14,7 +16,7 @@ use crate::convert::{first_overflow, write_f32};
 use crate::header::{MAX_HEADER, PREFIX};
 use crate::index::Index;
 use crate::sharding::{divide, shard_name};
-use crate::{CheckpointError, INDEX_FILE, Overwrite, SINGLE_FILE, WrittenDtype};
+use crate::{CheckpointError, INDEX_FILE, Overwrite, SINGLE_FILE, StoredDtype, WrittenDtype};
 
 /// One tensor of a checkpoint to be written.
 #[derive(Debug, Clone)]
@@ -39,9 +41,131 @@ impl<'a> TensorToWrite<'a> {
     pub fn with_dtype(self, dtype: WrittenDtype) -> Self {
         Self { dtype, ..self }
     }
+}
+
+/// One tensor of a checkpoint to be written as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTensor {
+    /// Its name, unique in the checkpoint.
+    pub name: String,
+    /// Its shape, outermost dimension first.
+    pub shape: Vec<usize>,
+    /// The format of its bytes.
+    pub dtype: StoredDtype,
+    /// Little-endian values in row-major order.
+    pub bytes: Bytes,
+}
+
+/// A tensor that a [`CheckpointWriter`] takes: [`TensorToWrite`] or [`StoredTensor`].
+pub trait WritableTensor: sealed::Tensor {}
+
+impl WritableTensor for TensorToWrite<'_> {}
+impl WritableTensor for StoredTensor {}
+
+mod sealed {
+    use std::io::{self, Write};
+
+    use safetensors::Dtype;
+
+    use crate::CheckpointError;
+
+    /// What the writer needs of a tensor.
+    pub trait Tensor {
+        fn name(&self) -> &str;
+        fn shape(&self) -> &[usize];
+        fn dtype(&self) -> Dtype;
+        fn n_bytes(&self) -> usize;
+        /// That its data fills its shape and fits its format.
+        fn check(&self) -> Result<(), CheckpointError>;
+        fn write(&self, out: &mut dyn Write) -> io::Result<()>;
+    }
+}
+
+impl sealed::Tensor for TensorToWrite<'_> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype.into()
+    }
 
     fn n_bytes(&self) -> usize {
         self.data.len() * self.dtype.n_bytes()
+    }
+
+    fn check(&self) -> Result<(), CheckpointError> {
+        let n_values = self.shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim));
+        if n_values != Some(self.data.len()) {
+            return Err(CheckpointError::DataLength {
+                name: self.name.clone(),
+                shape: self.shape.clone(),
+                n_values: self.data.len(),
+            });
+        }
+        match first_overflow(&self.data, self.dtype) {
+            Some(index) => Err(CheckpointError::Overflow {
+                name: self.name.clone(),
+                index,
+                value: self.data[index],
+                dtype: self.dtype.into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        write_f32(out, &self.data, self.dtype)
+    }
+}
+
+impl sealed::Tensor for StoredTensor {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn dtype(&self) -> Dtype {
+        match self.dtype {
+            StoredDtype::F32 => Dtype::F32,
+            StoredDtype::F16 => Dtype::F16,
+            StoredDtype::Bf16 => Dtype::BF16,
+            StoredDtype::I64 => Dtype::I64,
+            StoredDtype::I32 => Dtype::I32,
+            StoredDtype::I8 => Dtype::I8,
+            // What is not read is written as what it is: bytes.
+            StoredDtype::U8 | StoredDtype::Other(_) => Dtype::U8,
+        }
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn check(&self) -> Result<(), CheckpointError> {
+        let n_values = self.shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim)).unwrap_or(usize::MAX);
+        let needed = n_values.saturating_mul(sealed::Tensor::dtype(self).bitsize() / 8);
+        if needed == self.bytes.len() {
+            return Ok(());
+        }
+        Err(CheckpointError::ByteLength {
+            name: self.name.clone(),
+            shape: self.shape.clone(),
+            dtype: self.dtype,
+            found: self.bytes.len(),
+            needed,
+        })
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.bytes)
     }
 }
 
@@ -71,7 +195,7 @@ impl CheckpointWriter {
     ///
     /// If there are no tensors, a name is repeated or reserved, data does not fill its shape or is too large for its
     /// format, a checkpoint is there and must stay, or the operating system refuses.
-    pub fn write_single(&self, tensors: &[TensorToWrite<'_>]) -> Result<PathBuf, CheckpointError> {
+    pub fn write_single<T: WritableTensor>(&self, tensors: &[T]) -> Result<PathBuf, CheckpointError> {
         let (single, index) = (self.dir.join(SINGLE_FILE), self.dir.join(INDEX_FILE));
         self.check(tensors)?;
         refuse_existing(&single, self.overwrite)?;
@@ -97,9 +221,9 @@ impl CheckpointWriter {
     /// # Errors
     ///
     /// As [`write_single`](Self::write_single).
-    pub fn write_sharded(
+    pub fn write_sharded<T: WritableTensor>(
         &self,
-        tensors: &[TensorToWrite<'_>],
+        tensors: &[T],
         max_shard_bytes: u64,
     ) -> Result<PathBuf, CheckpointError> {
         let (single, index) = (self.dir.join(SINGLE_FILE), self.dir.join(INDEX_FILE));
@@ -119,7 +243,7 @@ impl CheckpointWriter {
         let mut weight_map = BTreeMap::new();
         for (run, name) in runs.into_iter().zip(&names) {
             let tensors = &tensors[run];
-            weight_map.extend(tensors.iter().map(|t| (t.name.clone(), name.clone())));
+            weight_map.extend(tensors.iter().map(|t| (t.name().to_owned(), name.clone())));
             files.push(write_file(&self.dir.join(name), tensors)?);
         }
         let contents = Index::new(weight_map, sizes.iter().sum());
@@ -145,34 +269,20 @@ impl CheckpointWriter {
         Ok(index)
     }
 
-    fn check(&self, tensors: &[TensorToWrite<'_>]) -> Result<(), CheckpointError> {
+    fn check<T: WritableTensor>(&self, tensors: &[T]) -> Result<(), CheckpointError> {
         if tensors.is_empty() {
             return Err(CheckpointError::NothingToWrite { path: self.dir.clone() });
         }
         let mut names = BTreeSet::new();
         for tensor in tensors {
-            if tensor.name == "__metadata__" {
-                return Err(CheckpointError::ReservedName { name: tensor.name.clone() });
+            let name = tensor.name();
+            if name == "__metadata__" {
+                return Err(CheckpointError::ReservedName { name: name.into() });
             }
-            if !names.insert(&tensor.name) {
-                return Err(CheckpointError::RepeatedName { name: tensor.name.clone() });
+            if !names.insert(name) {
+                return Err(CheckpointError::RepeatedName { name: name.into() });
             }
-            let n_values = tensor.shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim));
-            if n_values != Some(tensor.data.len()) {
-                return Err(CheckpointError::DataLength {
-                    name: tensor.name.clone(),
-                    shape: tensor.shape.clone(),
-                    n_values: tensor.data.len(),
-                });
-            }
-            if let Some(index) = first_overflow(&tensor.data, tensor.dtype) {
-                return Err(CheckpointError::Overflow {
-                    name: tensor.name.clone(),
-                    index,
-                    value: tensor.data[index],
-                    dtype: tensor.dtype.into(),
-                });
-            }
+            tensor.check()?;
         }
         Ok(())
     }
@@ -207,20 +317,20 @@ impl Drop for Published {
 }
 
 /// Writes checked tensors as one safetensors file that is to be published as `path`.
-fn write_file(path: &Path, tensors: &[TensorToWrite<'_>]) -> Result<PartialFile, CheckpointError> {
-    let mut sorted: Vec<&TensorToWrite<'_>> = tensors.iter().collect();
+fn write_file<T: WritableTensor>(path: &Path, tensors: &[T]) -> Result<PartialFile, CheckpointError> {
+    let mut sorted: Vec<&T> = tensors.iter().collect();
     // Wider formats first, so that every value lies at a multiple of its size, which some readers insist on.
-    sorted.sort_unstable_by_key(|tensor| (Reverse(tensor.dtype.n_bytes()), &tensor.name));
+    sorted.sort_unstable_by_key(|tensor| (Reverse(tensor.dtype().bitsize()), tensor.name()));
     let header = header(path, &sorted)?;
     PartialFile::write(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        sorted.iter().try_for_each(|tensor| write_f32(out, &tensor.data, tensor.dtype))
+        sorted.iter().try_for_each(|tensor| tensor.write(out))
     })
 }
 
 /// The JSON header for the data of `tensors` end to end, padded so that the data begins at a multiple of 8 bytes.
-fn header(path: &Path, tensors: &[&TensorToWrite<'_>]) -> Result<Vec<u8>, CheckpointError> {
+fn header<T: WritableTensor>(path: &Path, tensors: &[&T]) -> Result<Vec<u8>, CheckpointError> {
     let bad = |reason: String| CheckpointError::BadHeader { path: path.into(), reason };
     let mut offset = 0;
     let entries = tensors
@@ -229,8 +339,8 @@ fn header(path: &Path, tensors: &[&TensorToWrite<'_>]) -> Result<Vec<u8>, Checkp
             let start = offset;
             offset += tensor.n_bytes();
             let info =
-                TensorInfo { dtype: tensor.dtype.into(), shape: tensor.shape.clone(), data_offsets: (start, offset) };
-            (tensor.name.clone(), info)
+                TensorInfo { dtype: tensor.dtype(), shape: tensor.shape().to_vec(), data_offsets: (start, offset) };
+            (tensor.name().to_owned(), info)
         })
         .collect();
     // Libraries that load published models ask for this entry.
