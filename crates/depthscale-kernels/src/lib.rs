@@ -3,12 +3,14 @@
 //! Each operation is written once in plain burn operations. Where the backend's tensor turns out to be burn-flex's, which
 //! a checked downcast of the primitive tells, it takes a path of its own that works on the memory directly; with the
 //! feature `autodiff` so do burn-autodiff's tensors around flex's, with gradients of their own. Every other backend takes
-//! the plain one. Callers see nothing of it.
+//! the plain one. Callers see nothing of it. [`on_workers`] is for those who call many of them one after the other.
 //!
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|
 //! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
-//! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; a few are packed first |
+//! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; of more rows both factors are turned first, on one thread, too |
+//! | [`project_packed`] | weights in fewer bits than f32 ([`PackedWeight`]) would be unpacked for every product |
+//! | [`attend`] | all scores are in memory at once, and a single query is computed on one thread |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
 //! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
 //! | [`attend_sequences`] | sequences of different lengths would be padded, scores and their gradients kept in memory |
@@ -26,7 +28,10 @@
 //! assert_eq!(product, [3.0, 7.0, 11.0]);
 //! ```
 
+mod attend;
 mod cache;
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
+mod decode;
 #[cfg(feature = "flex")]
 mod few_rows;
 #[cfg(feature = "flex")]
@@ -36,8 +41,13 @@ mod fused;
 #[cfg(all(test, feature = "flex", feature = "autodiff"))]
 mod gradients;
 mod heads;
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
+mod lanes;
 mod likelihood;
+#[cfg(feature = "flex")]
+mod many_rows;
 mod norm;
+mod packed;
 mod product;
 mod rotary;
 mod sequences;
@@ -48,14 +58,20 @@ mod swiglu;
 mod tracked;
 #[cfg(feature = "flex")]
 mod vector;
+#[cfg(feature = "flex")]
+mod weights;
+mod workers;
 
+pub use attend::attend;
 pub use cache::write_rows;
 pub use heads::HeadShape;
 pub use likelihood::cross_entropy;
 pub use norm::rms_norm;
-pub use product::project;
+pub use packed::{PackError, PackedWeight};
+pub use product::{keeps_packed, project, project_packed};
 pub use rotary::rotate;
 pub use sequences::{Sequences, attend_sequences};
 pub use softmax::{Visible, softmax_visible};
 pub use sum::add;
 pub use swiglu::swiglu;
+pub use workers::on_workers;

@@ -1,7 +1,9 @@
 //! The product of token rows with a stored weight.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor, TensorData};
+
+use crate::packed::PackedWeight;
 
 /// Up to this many rows the product is computed as `(w x^T)^T`: the weight is then read in the order it lies in memory.
 const FEW_ROWS: usize = 32;
@@ -20,7 +22,7 @@ pub fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2
     let [rows, d_in] = x.dims();
     let [d_out, _] = weight.dims();
     #[cfg(feature = "flex")]
-    let (weight, x) = match crate::few_rows::project(weight, x) {
+    let (weight, x) = match fast::project(weight, x) {
         Ok(product) => return product,
         Err(unchanged) => unchanged,
     };
@@ -32,6 +34,112 @@ pub fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2
         1 => weight.matmul(x.reshape([d_in, 1])).reshape([1, d_out]),
         2..=FEW_ROWS => weight.matmul(x.transpose()).transpose(),
         _ => x.matmul(weight.transpose()),
+    }
+}
+
+/// Whether products with packed weights read them as they are on this backend: others would unpack them every time, and had
+/// better be given the values.
+pub fn keeps_packed<B: Backend>() -> bool {
+    #[cfg(feature = "flex")]
+    return crate::flex::is_flex::<B>();
+    #[cfg(not(feature = "flex"))]
+    false
+}
+
+/// `x w^T` of a weight in fewer bits, computed in f32.
+///
+/// # Shapes
+/// - weight: `[out, in]`
+/// - x: `[rows, in]`, cast to f32
+/// - output: `[rows, out]`, f32
+///
+/// # Panics
+/// If the widths differ.
+pub fn project_packed<B: Backend>(weight: &PackedWeight, x: Tensor<B, 2>) -> Tensor<B, 2> {
+    let x = x.cast(FloatDType::F32);
+    assert_eq!(x.dims()[1], weight.shape()[1], "width of x");
+    #[cfg(feature = "flex")]
+    let x = match fast::project_packed(weight, x) {
+        Ok(product) => return product,
+        Err(x) => x,
+    };
+    let values = TensorData::new(weight.unpack(), weight.shape());
+    project(Tensor::from_data(values, (&x.device(), burn::tensor::DType::F32)), x)
+}
+
+/// The ways of flex.
+#[cfg(feature = "flex")]
+mod fast {
+    use burn::tensor::backend::Backend;
+    use burn::tensor::{Shape, Tensor, TensorData};
+    use burn_flex::FlexTensor;
+
+    use crate::packed::PackedWeight;
+    use crate::weights::{Plain, Weights, WithWeights, with_packed};
+    use crate::{few_rows, flex, many_rows};
+
+    /// Rows up to which weights are read a row of theirs at a time.
+    const FEW_ROWS: usize = 16;
+
+    type Unchanged<B> = (Tensor<B, 2>, Tensor<B, 2>);
+
+    /// `x w^T`, or both unchanged if this is not the way to compute it.
+    pub(super) fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Result<Tensor<B, 2>, Unchanged<B>> {
+        let ([d_out, d_in], [rows, width]) = (weight.dims(), x.dims());
+        if width != d_in || [rows, d_out, d_in].contains(&0) {
+            return Err((weight, x));
+        }
+        let weight = match flex::take(weight) {
+            Ok(weight) => weight,
+            Err(weight) => return Err((weight, x)),
+        };
+        let x = match flex::take(x) {
+            Ok(x) => x,
+            Err(x) => return Err((flex::give(weight), x)),
+        };
+        let x = x.to_contiguous();
+        let product = match (weight.as_slice::<f32>(), x.as_slice::<f32>()) {
+            (Some(weight), Some(x)) => Product { x, d_out, d_in }.run(Plain { weight, d_in }),
+            _ => return Err((flex::give(weight), flex::give(x))),
+        };
+        Ok(flex::give(tensor(product, [rows, d_out])))
+    }
+
+    /// `x w^T`, or x unchanged on other backends.
+    pub(super) fn project_packed<B: Backend>(
+        weight: &PackedWeight,
+        x: Tensor<B, 2>,
+    ) -> Result<Tensor<B, 2>, Tensor<B, 2>> {
+        let ([d_out, d_in], [rows, _]) = (weight.shape(), x.dims());
+        if [rows, d_out, d_in].contains(&0) {
+            return Err(x);
+        }
+        let x = flex::take(x)?.to_contiguous();
+        let product = match x.as_slice::<f32>() {
+            Some(x) => with_packed(weight, Product { x, d_out, d_in }),
+            None => return Err(flex::give(x)),
+        };
+        Ok(flex::give(tensor(product, [rows, d_out])))
+    }
+
+    struct Product<'a> {
+        x: &'a [f32],
+        d_out: usize,
+        d_in: usize,
+    }
+
+    impl WithWeights for Product<'_> {
+        type Output = Vec<f32>;
+
+        fn run<W: Weights>(self, weights: W) -> Vec<f32> {
+            let Self { x, d_out, d_in } = self;
+            let multiply = if x.len() / d_in <= FEW_ROWS { few_rows::multiply } else { many_rows::multiply };
+            multiply(weights, d_out, x, d_in)
+        }
+    }
+
+    fn tensor(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {
+        FlexTensor::from_data(TensorData::new(values, Shape::new(shape)))
     }
 }
 

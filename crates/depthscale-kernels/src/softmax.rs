@@ -29,6 +29,18 @@ impl<B: Backend> Visible<B> {
         Self { ranges, keys, device: device.clone(), bias: OnceLock::new() }
     }
 
+    /// The keys that each query sees.
+    #[cfg(feature = "flex")]
+    pub(crate) fn ranges(&self) -> &[Range<usize>] {
+        &self.ranges
+    }
+
+    /// How many keys there are.
+    #[cfg(feature = "flex")]
+    pub(crate) fn keys(&self) -> usize {
+        self.keys
+    }
+
     fn everything(&self) -> bool {
         self.ranges.iter().all(|range| *range == (0..self.keys))
     }

@@ -27,6 +27,7 @@
 //! | [`trace`] | [`TokenTrace`], [`DepthTrace`], [`StepReport`] |
 //! | [`reasoning`] | [`ReasoningState`] |
 //! | [`memory`] | [`MemoryReport`], [`MeasuredMemory`] and cache arithmetic |
+//! | [`weights`] | [`WeightFormat`]: what matrices are kept in |
 //! | [`work`] | [`Work`]: operations and bytes of a forward call |
 
 pub mod config;
@@ -39,6 +40,7 @@ pub mod reasoning;
 pub mod retention;
 pub mod sampling;
 pub mod trace;
+pub mod weights;
 pub mod work;
 
 pub use config::{
@@ -54,4 +56,5 @@ pub use reasoning::{ReasoningState, Thought};
 pub use retention::KvRetention;
 pub use sampling::SamplingParams;
 pub use trace::{BlockEvaluations, DepthTrace, ExitReason, StepReport, TokenTrace};
+pub use weights::WeightFormat;
 pub use work::{Work, WorkQuery};

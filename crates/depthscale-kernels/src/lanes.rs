@@ -1,0 +1,364 @@
+//! Sixteen floats at once, and how codes become floats: in AVX-512, in AVX2 with FMA, and in plain loops.
+//!
+//! Compilers turn sums of floats into vector instructions, but conversions of 4, 8 and 16 bits only sometimes, and then by
+//! a factor of ten.
+
+use pulp::{Simd, WithSimd};
+
+/// How many.
+pub(crate) const LANES: usize = 16;
+
+/// A set of instructions. All is `#[inline(always)]`, to be compiled for the instructions of where it is called.
+pub(crate) trait Lanes: Copy {
+    /// Sixteen floats.
+    type Floats: Copy;
+    /// pulp's name of the same instructions.
+    type Simd: Simd;
+    /// Whether there are 32 registers of sixteen floats.
+    const WIDE: bool;
+
+    fn simd(self) -> Self::Simd;
+    fn splat(self, value: f32) -> Self::Floats;
+    fn load(self, values: &[f32; LANES]) -> Self::Floats;
+    fn store(self, floats: Self::Floats) -> [f32; LANES];
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a b + c`, rounded once or twice.
+    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    fn sum(self, floats: Self::Floats) -> f32;
+    /// Finite 16-bit floats (IEEE 754 half), little-endian.
+    fn f16(self, halves: &[u8; 2 * LANES]) -> Self::Floats;
+    /// 16-bit brain floats, little-endian.
+    fn bf16(self, halves: &[u8; 2 * LANES]) -> Self::Floats;
+    /// Signed bytes.
+    fn bytes(self, codes: &[u8; LANES]) -> Self::Floats;
+    /// The low halves of bytes and the high ones, less 8.
+    fn nibbles(self, codes: &[u8; LANES]) -> [Self::Floats; 2];
+}
+
+/// Work to be done with one of the sets. Its method is `#[inline(always)]`.
+pub(crate) trait WithLanes {
+    fn run<L: Lanes>(self, lanes: L);
+}
+
+/// Does it with the best set that the machine has.
+pub(crate) fn dispatch(work: impl WithLanes) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(v4) = pulp::x86::V4::try_new() {
+            return v4.vectorize(Call(Avx512(v4), work));
+        }
+        if let Some(v3) = pulp::x86::V3::try_new() {
+            return v3.vectorize(Call(Avx2(v3), work));
+        }
+    }
+    pulp::Arch::new().dispatch(OnPortable(work));
+}
+
+#[cfg(target_arch = "x86_64")]
+struct Call<L, W>(L, W);
+
+#[cfg(target_arch = "x86_64")]
+impl<L: Lanes, W: WithLanes> pulp::NullaryFnOnce for Call<L, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.1.run(self.0);
+    }
+}
+
+/// Asks for the cache line of a byte, if there is such a byte, without waiting for it.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(byte) = bytes.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that changes no memory and never faults; SSE, which it needs, is part of x86-64.
+        #[allow(unsafe_code)]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (bytes, at);
+}
+
+struct OnPortable<W>(W);
+
+impl<W: WithLanes> WithSimd for OnPortable<W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.run(Portable(simd));
+    }
+}
+
+/// No instruction is named.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable<S>(pub(crate) S);
+
+impl<S: Simd> Lanes for Portable<S> {
+    type Floats = [f32; LANES];
+    type Simd = S;
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.0
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> [f32; LANES] {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32; LANES]) -> [f32; LANES] {
+        *values
+    }
+
+    #[inline(always)]
+    fn store(self, floats: [f32; LANES]) -> [f32; LANES] {
+        floats
+    }
+
+    #[inline(always)]
+    fn mul(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| a[lane] * b[lane])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| a[lane] * b[lane] + c[lane])
+    }
+
+    #[inline(always)]
+    fn sum(self, floats: [f32; LANES]) -> f32 {
+        floats.iter().sum()
+    }
+
+    #[inline(always)]
+    fn f16(self, halves: &[u8; 2 * LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| from_f16([halves[2 * lane], halves[2 * lane + 1]]))
+    }
+
+    #[inline(always)]
+    fn bf16(self, halves: &[u8; 2 * LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| from_bf16([halves[2 * lane], halves[2 * lane + 1]]))
+    }
+
+    #[inline(always)]
+    fn bytes(self, codes: &[u8; LANES]) -> [f32; LANES] {
+        codes.map(|code| f32::from(code as i8))
+    }
+
+    #[inline(always)]
+    fn nibbles(self, codes: &[u8; LANES]) -> [[f32; LANES]; 2] {
+        [codes.map(|code| f32::from(code & 15) - 8.0), codes.map(|code| f32::from(code >> 4) - 8.0)]
+    }
+}
+
+/// Sign, exponent and fraction of an f16 where those of an f32 are; the sign is that of the widened number.
+const F16_IN_F32: i32 = 0x8fff_e000_u32 as i32;
+/// `2^112`: what the exponent of an f32 is more than that of the f16 in its place. The product is exact, for subnormal
+/// numbers too.
+const F16_EXPONENT: f32 = f32::from_bits((127 + 112) << 23);
+
+/// A finite f16.
+#[inline(always)]
+pub(crate) fn from_f16(half: [u8; 2]) -> f32 {
+    let wide = i32::from(i16::from_le_bytes(half)) << 13;
+    f32::from_bits((wide & F16_IN_F32) as u32) * F16_EXPONENT
+}
+
+#[inline(always)]
+pub(crate) fn from_bf16(half: [u8; 2]) -> f32 {
+    f32::from_bits(u32::from(u16::from_le_bytes(half)) << 16)
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{__m128i, __m256, __m256i, __m512};
+
+    use pulp::x86::{V3, V4};
+    use pulp::{Simd, cast};
+
+    use super::{F16_EXPONENT, F16_IN_F32, LANES, Lanes};
+
+    /// AVX-512 F, BW, CD, DQ and VL.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Avx512(pub(crate) V4);
+
+    /// AVX2 and FMA.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Avx2(pub(crate) V3);
+
+    impl Lanes for Avx512 {
+        type Floats = __m512;
+        type Simd = V4;
+        const WIDE: bool = true;
+
+        #[inline(always)]
+        fn simd(self) -> V4 {
+            self.0
+        }
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m512 {
+            self.0.avx512f._mm512_set1_ps(value)
+        }
+
+        #[inline(always)]
+        fn load(self, values: &[f32; LANES]) -> __m512 {
+            cast(*values)
+        }
+
+        #[inline(always)]
+        fn store(self, floats: __m512) -> [f32; LANES] {
+            cast(floats)
+        }
+
+        #[inline(always)]
+        fn mul(self, a: __m512, b: __m512) -> __m512 {
+            self.0.avx512f._mm512_mul_ps(a, b)
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            self.0.avx512f._mm512_fmadd_ps(a, b, c)
+        }
+
+        #[inline(always)]
+        fn sum(self, floats: __m512) -> f32 {
+            self.0.reduce_sum_f32s(cast(floats))
+        }
+
+        #[inline(always)]
+        fn f16(self, halves: &[u8; 2 * LANES]) -> __m512 {
+            self.0.avx512f._mm512_cvtph_ps(cast(*halves))
+        }
+
+        #[inline(always)]
+        fn bf16(self, halves: &[u8; 2 * LANES]) -> __m512 {
+            let wide = self.0.avx512f._mm512_cvtepu16_epi32(cast(*halves));
+            self.0.avx512f._mm512_castsi512_ps(self.0.avx512f._mm512_slli_epi32::<16>(wide))
+        }
+
+        #[inline(always)]
+        fn bytes(self, codes: &[u8; LANES]) -> __m512 {
+            let wide = self.0.avx512f._mm512_cvtepi8_epi32(cast(*codes));
+            self.0.avx512f._mm512_cvtepi32_ps(wide)
+        }
+
+        #[inline(always)]
+        fn nibbles(self, codes: &[u8; LANES]) -> [__m512; 2] {
+            let wide = self.0.avx512f._mm512_cvtepu8_epi32(cast(*codes));
+            // Looked up by the lowest four bits of each.
+            let values = cast(std::array::from_fn::<f32, LANES, _>(|code| code as f32 - 8.0));
+            let high = self.0.avx512f._mm512_srli_epi32::<4>(wide);
+            [wide, high].map(|codes| self.0.avx512f._mm512_permutexvar_ps(codes, values))
+        }
+    }
+
+    impl Avx2 {
+        /// Eight 16-bit floats.
+        #[inline(always)]
+        fn eight_f16(self, halves: __m128i) -> __m256 {
+            let wide = self.0.avx2._mm256_slli_epi32::<13>(self.0.avx2._mm256_cvtepi16_epi32(halves));
+            let kept = self.0.avx2._mm256_and_si256(wide, self.0.avx._mm256_set1_epi32(F16_IN_F32));
+            self.0.avx._mm256_mul_ps(self.0.avx._mm256_castsi256_ps(kept), self.0.avx._mm256_set1_ps(F16_EXPONENT))
+        }
+
+        #[inline(always)]
+        fn eight_bf16(self, halves: __m128i) -> __m256 {
+            let wide = self.0.avx2._mm256_cvtepu16_epi32(halves);
+            self.0.avx._mm256_castsi256_ps(self.0.avx2._mm256_slli_epi32::<16>(wide))
+        }
+
+        #[inline(always)]
+        fn eight_nibbles(self, codes: __m256i) -> __m256 {
+            let less = self.0.avx2._mm256_sub_epi32(codes, self.0.avx._mm256_set1_epi32(8));
+            self.0.avx._mm256_cvtepi32_ps(less)
+        }
+    }
+
+    impl Lanes for Avx2 {
+        type Floats = [__m256; 2];
+        type Simd = V3;
+        const WIDE: bool = false;
+
+        #[inline(always)]
+        fn simd(self) -> V3 {
+            self.0
+        }
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> [__m256; 2] {
+            [self.0.avx._mm256_set1_ps(value); 2]
+        }
+
+        #[inline(always)]
+        fn load(self, values: &[f32; LANES]) -> [__m256; 2] {
+            cast(*values)
+        }
+
+        #[inline(always)]
+        fn store(self, floats: [__m256; 2]) -> [f32; LANES] {
+            cast(floats)
+        }
+
+        #[inline(always)]
+        fn mul(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+            [self.0.avx._mm256_mul_ps(a[0], b[0]), self.0.avx._mm256_mul_ps(a[1], b[1])]
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {
+            [self.0.fma._mm256_fmadd_ps(a[0], b[0], c[0]), self.0.fma._mm256_fmadd_ps(a[1], b[1], c[1])]
+        }
+
+        #[inline(always)]
+        fn sum(self, floats: [__m256; 2]) -> f32 {
+            self.0.reduce_sum_f32s(cast(self.0.avx._mm256_add_ps(floats[0], floats[1])))
+        }
+
+        #[inline(always)]
+        fn f16(self, halves: &[u8; 2 * LANES]) -> [__m256; 2] {
+            let [low, high]: [__m128i; 2] = cast(*halves);
+            [self.eight_f16(low), self.eight_f16(high)]
+        }
+
+        #[inline(always)]
+        fn bf16(self, halves: &[u8; 2 * LANES]) -> [__m256; 2] {
+            let [low, high]: [__m128i; 2] = cast(*halves);
+            [self.eight_bf16(low), self.eight_bf16(high)]
+        }
+
+        #[inline(always)]
+        fn bytes(self, codes: &[u8; LANES]) -> [__m256; 2] {
+            let [low, high]: [[u8; 8]; 2] = cast(*codes);
+            let zeros = [0; 8];
+            let eight = |codes: [u8; 8]| {
+                let wide = self.0.avx2._mm256_cvtepi8_epi32(cast([codes, zeros]));
+                self.0.avx._mm256_cvtepi32_ps(wide)
+            };
+            [eight(low), eight(high)]
+        }
+
+        #[inline(always)]
+        fn nibbles(self, codes: &[u8; LANES]) -> [[__m256; 2]; 2] {
+            let [low, high]: [[u8; 8]; 2] = cast(*codes);
+            let zeros = [0; 8];
+            let wide = [low, high].map(|codes| self.0.avx2._mm256_cvtepu8_epi32(cast([codes, zeros])));
+            let mask = self.0.avx._mm256_set1_epi32(15);
+            [
+                wide.map(|codes| self.eight_nibbles(self.0.avx2._mm256_and_si256(codes, mask))),
+                wide.map(|codes| self.eight_nibbles(self.0.avx2._mm256_srli_epi32::<4>(codes))),
+            ]
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! Weights in fewer bits than f32.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use depthscale_types::WeightFormat;
+use half::{bf16, f16};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use crate::decode::{Q4, Q8, Rows, decode_row};
+use crate::lanes::{LANES, from_f16};
+
+const BLOCK: usize = WeightFormat::BLOCK;
+
+/// The bits that are all set in infinities and NaN.
+const F16_EXPONENT: u16 = 0x7c00;
+const BF16_EXPONENT: u16 = 0x7f80;
+
+/// A matrix `[out, in]` kept in 16 bits, or in blocks of 32 integers along its rows with a scale each.
+///
+/// | format | an element | a row of `n` |
+/// |---|---|---|
+/// | `f16`, `bf16` | the nearest such float | `2 n` bytes |
+/// | `q8` | scale times -127 to 127 | `n` bytes of codes and `n / 16` of scales |
+/// | `q4` | scale times -8 to 7 | `n / 2` bytes of codes and `n / 16` of scales |
+///
+/// Codes and scales are two runs of bytes, each in the order of rows; scales are f16. A byte of `q4` holds elements `i` and
+/// `i + 16` of a block, 8 more than their codes, the first in its low half. Both runs may lie in a mapped file.
+#[derive(Clone, PartialEq)]
+pub struct PackedWeight {
+    format: WeightFormat,
+    shape: [usize; 2],
+    codes: Bytes,
+    scales: Bytes,
+}
+
+/// Why a matrix cannot be packed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PackError {
+    /// An element, by its place in row-major order, is too large for the format, or not finite.
+    TooLarge {
+        /// The place.
+        index: usize,
+        /// The element.
+        value: f32,
+    },
+    /// Rows are not whole blocks, or the format is f32.
+    Format,
+    /// Bytes are not as many as the shape needs.
+    Length {
+        /// Bytes there are.
+        found: usize,
+        /// Bytes needed.
+        needed: usize,
+    },
+}
+
+impl fmt::Display for PackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { index, value } => write!(f, "element {index} is {value}, too large for the format"),
+            Self::Format => f.write_str("its rows cannot be kept in the format"),
+            Self::Length { found, needed } => write!(f, "{found} bytes, where its shape needs {needed}"),
+        }
+    }
+}
+
+impl std::error::Error for PackError {}
+
+impl PackedWeight {
+    /// Rounds a matrix to a format.
+    ///
+    /// The scale of a `q8` block brings its largest magnitude to 127; that of a `q4` block is the one of a few with the least
+    /// squared error.
+    ///
+    /// # Errors
+    /// If the format is f32 or does not divide the rows, or an element is too large for it.
+    ///
+    /// # Panics
+    /// If there are not as many values as the shape holds.
+    pub fn pack(format: WeightFormat, shape: [usize; 2], values: &[f32]) -> Result<Self, PackError> {
+        assert_eq!(values.len(), shape[0] * shape[1], "values of {shape:?}");
+        let [code_bytes, scale_bytes] = sizes(format, shape)?;
+        let mut codes = vec![0; code_bytes];
+        let mut scales = vec![0; scale_bytes];
+        let too_large = match format {
+            WeightFormat::F32 => return Err(PackError::Format),
+            WeightFormat::F16 => halves(values, &mut codes, |value| f16::from_f32(value).to_bits(), F16_EXPONENT),
+            WeightFormat::Bf16 => halves(values, &mut codes, |value| bf16::from_f32(value).to_bits(), BF16_EXPONENT),
+            WeightFormat::Q8 => blocks::<32, Q8>(values, &mut codes, &mut scales),
+            WeightFormat::Q4 => blocks::<16, Q4>(values, &mut codes, &mut scales),
+        };
+        match too_large {
+            Some(index) => Err(PackError::TooLarge { index, value: values[index] }),
+            None => Ok(Self { format, shape, codes: codes.into(), scales: scales.into() }),
+        }
+    }
+
+    /// Matrices of one width below one another.
+    ///
+    /// # Panics
+    /// If there are none, or their formats or widths differ.
+    pub fn stack(parts: Vec<Self>) -> Self {
+        let Some(Self { format, shape: [_, width], .. }) = parts.first().cloned() else { panic!("nothing to stack") };
+        let (mut rows, mut codes, mut scales) = (0, Vec::new(), Vec::new());
+        if let [_] = parts.as_slice() {
+            return parts.into_iter().next().unwrap_or_else(|| unreachable!("there is one"));
+        }
+        for part in parts {
+            assert_eq!((part.format, part.shape[1]), (format, width), "format and width");
+            rows += part.shape[0];
+            codes.extend_from_slice(&part.codes);
+            scales.extend_from_slice(&part.scales);
+        }
+        Self { format, shape: [rows, width], codes: codes.into(), scales: scales.into() }
+    }
+
+    /// A matrix whose bytes are there already, in a mapped file for instance; nothing is copied. Without blocks there are no
+    /// scales.
+    ///
+    /// # Errors
+    /// If the format is f32 or does not divide the rows, or there are not as many bytes as the shape needs.
+    pub fn from_bytes(format: WeightFormat, shape: [usize; 2], codes: Bytes, scales: Bytes) -> Result<Self, PackError> {
+        for (bytes, needed) in [&codes, &scales].into_iter().zip(sizes(format, shape)?) {
+            if bytes.len() != needed {
+                return Err(PackError::Length { found: bytes.len(), needed });
+            }
+        }
+        Ok(Self { format, shape, codes, scales })
+    }
+
+    /// What it is kept in.
+    pub fn format(&self) -> WeightFormat {
+        self.format
+    }
+
+    /// `[out, in]`.
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
+    /// Codes, or the 16-bit floats themselves: `in`, `in / 2` or `2 in` bytes a row.
+    pub fn codes(&self) -> &Bytes {
+        &self.codes
+    }
+
+    /// Scales of blocks, f16, `in / 16` bytes a row; empty without blocks.
+    pub fn scales(&self) -> &Bytes {
+        &self.scales
+    }
+
+    /// The first scale or element that is not a finite number, by its place.
+    pub fn first_non_finite(&self) -> Option<usize> {
+        let all_ones = |bytes: &[u8], exponent: u16| {
+            bytes.as_chunks().0.iter().position(|&half| u16::from_le_bytes(half) & exponent == exponent)
+        };
+        match self.format {
+            WeightFormat::Bf16 => all_ones(&self.codes, BF16_EXPONENT),
+            WeightFormat::F16 => all_ones(&self.codes, F16_EXPONENT),
+            _ => all_ones(&self.scales, F16_EXPONENT),
+        }
+    }
+
+    /// All elements as f32, in row-major order.
+    pub fn unpack(&self) -> Vec<f32> {
+        self.unpack_rows(0..self.shape[0])
+    }
+
+    /// Neighbouring rows as f32, on all threads.
+    ///
+    /// # Panics
+    /// If there are no such rows.
+    pub fn unpack_rows(&self, rows: Range<usize>) -> Vec<f32> {
+        let width = self.shape[1];
+        let mut values = vec![0.0; rows.len() * width];
+        let all = self.rows();
+        if width > 0 {
+            let fill = |(at, values): (usize, &mut [f32])| decode_row(self.format, all.row(rows.start + at), values);
+            values.par_chunks_mut(width).enumerate().for_each(fill);
+        }
+        values
+    }
+
+    /// The given rows as f32, one after the other.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn look_up(&self, rows: impl ExactSizeIterator<Item = usize>) -> Vec<f32> {
+        let width = self.shape[1];
+        let mut values = vec![0.0; rows.len() * width];
+        let all = self.rows();
+        if width > 0 {
+            for (row, values) in rows.zip(values.chunks_exact_mut(width)) {
+                decode_row(self.format, all.row(row), values);
+            }
+        }
+        values
+    }
+
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows::new(self.format, self.shape[1], &self.codes, &self.scales)
+    }
+}
+
+impl fmt::Debug for PackedWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PackedWeight").field("format", &self.format).field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of codes and of scales.
+fn sizes(format: WeightFormat, [rows, width]: [usize; 2]) -> Result<[usize; 2], PackError> {
+    let scales = if format.is_blocks() { 2 * (width / BLOCK) } else { 0 };
+    match format {
+        WeightFormat::F32 => Err(PackError::Format),
+        _ if !format.divides(width) => Err(PackError::Format),
+        _ => Ok([rows * (format.row_bytes(width) - scales), rows * scales]),
+    }
+}
+
+/// Rounds every element to 16 bits; returns the first that is infinite then, or not a number.
+fn halves(values: &[f32], codes: &mut [u8], round: impl Fn(f32) -> u16, exponent: u16) -> Option<usize> {
+    let mut finite = true;
+    for (code, &value) in codes.as_chunks_mut().0.iter_mut().zip(values) {
+        let half = round(value);
+        finite &= half & exponent != exponent;
+        *code = half.to_le_bytes();
+    }
+    if finite { None } else { values.iter().position(|&value| round(value) & exponent == exponent) }
+}
+
+/// Blocks that are packed by one task.
+const TASK: usize = 1 << 10;
+
+/// Packs every block into `N` bytes; returns the first element of the first block that does not fit.
+fn blocks<const N: usize, P: PackBlock<N>>(values: &[f32], codes: &mut [u8], scales: &mut [u8]) -> Option<usize> {
+    let tasks =
+        values.par_chunks(TASK * BLOCK).zip(codes.par_chunks_mut(TASK * N)).zip(scales.par_chunks_mut(TASK * 2));
+    let arch = Arch::new();
+    let failed = tasks.enumerate().filter_map(|(task, ((values, codes), scales))| {
+        let failed = arch.dispatch(
+            #[inline(always)]
+            || pack_some::<N, P>(values, codes, scales),
+        );
+        failed.map(|at| task * TASK * BLOCK + at)
+    });
+    failed.min()
+}
+
+/// Packs the blocks of a task; returns the first element of the first block that does not fit.
+#[inline(always)]
+fn pack_some<const N: usize, P: PackBlock<N>>(values: &[f32], codes: &mut [u8], scales: &mut [u8]) -> Option<usize> {
+    let blocks = values.as_chunks().0.iter().zip(codes.as_chunks_mut().0).zip(scales.as_chunks_mut().0);
+    for (at, ((values, codes), scale)) in blocks.enumerate() {
+        match P::pack(values, codes) {
+            Some(found) => *scale = found.to_le_bytes(),
+            None => {
+                let largest = (0..BLOCK).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()));
+                return Some(at * BLOCK + largest.unwrap_or(0));
+            }
+        }
+    }
+    None
+}
+
+/// The nearest whole number, the even one of two, of magnitudes below 2^22; where machines have no instruction for it, the
+/// standard library's takes a call.
+#[inline(always)]
+fn round(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0;
+    x + ROUND - ROUND
+}
+
+/// How a block is packed into `N` bytes. It is `#[inline(always)]`, to be compiled for the instructions of where it is called.
+trait PackBlock<const N: usize> {
+    /// The scale, unless it is too large or a value is not finite.
+    fn pack(values: &[f32; BLOCK], codes: &mut [u8; N]) -> Option<f16>;
+}
+
+impl PackBlock<32> for Q8 {
+    #[inline(always)]
+    fn pack(values: &[f32; BLOCK], codes: &mut [u8; 32]) -> Option<f16> {
+        let (mut largest, mut finite) = (0.0f32, true);
+        for value in values {
+            largest = largest.max(value.abs());
+            finite &= value.is_finite();
+        }
+        let scale = f16::from_f32(largest / 127.0);
+        if !(scale.is_finite() && finite) {
+            return None;
+        }
+        let inverse = inverse(scale);
+        for (code, value) in codes.iter_mut().zip(values) {
+            *code = (round((value * inverse).clamp(-127.0, 127.0)) as i32) as u8;
+        }
+        Some(scale)
+    }
+}
+
+/// Where the largest magnitude of a `q4` block is brought to, among which the best is taken.
+const ENDS: [f32; 6] = [-7.0, -7.5, -8.0, -8.5, -9.0, -10.0];
+
+impl PackBlock<16> for Q4 {
+    #[inline(always)]
+    fn pack(values: &[f32; BLOCK], codes: &mut [u8; 16]) -> Option<f16> {
+        let (mut largest, mut finite) = (0.0f32, true);
+        for &value in values {
+            largest = if value.abs() > largest.abs() { value } else { largest };
+            finite &= value.is_finite();
+        }
+        if !(f16::from_f32(largest / 7.0).is_finite() && finite) {
+            return None;
+        }
+        let mut best = (f32::INFINITY, f16::ZERO);
+        for end in ENDS {
+            // The scale with the least error for the codes that this end gives.
+            let first = codes_of(values, inverse(f16::from_f32(largest / end)));
+            let (mut product, mut square) = ([0.0; LANES], [0.0; LANES]);
+            for at in 0..BLOCK {
+                product[at % LANES] += first[at] * values[at];
+                square[at % LANES] += first[at] * first[at];
+            }
+            let (product, square): (f32, f32) = (product.iter().sum(), square.iter().sum());
+            let scale = f16::from_f32(if square > 0.0 { product / square } else { 0.0 });
+            let (codes, by) = (codes_of(values, inverse(scale)), from_f16(scale.to_le_bytes()));
+            let mut errors = [0.0; LANES];
+            for at in 0..BLOCK {
+                let error = codes[at] * by - values[at];
+                errors[at % LANES] += error * error;
+            }
+            let error: f32 = errors.iter().sum();
+            if error < best.0 {
+                best = (error, scale);
+            }
+        }
+        let scale = best.1;
+        let found = codes_of(values, inverse(scale));
+        for (at, code) in codes.iter_mut().enumerate() {
+            *code = (found[at] as i32 + 8) as u8 | ((found[at + 16] as i32 + 8) as u8) << 4;
+        }
+        Some(scale)
+    }
+}
+
+/// The nearest of -8 to 7 for each.
+#[inline(always)]
+fn codes_of(values: &[f32; BLOCK], inverse: f32) -> [f32; BLOCK] {
+    let mut codes = [0.0; BLOCK];
+    for (code, value) in codes.iter_mut().zip(values) {
+        *code = round((value * inverse).clamp(-8.0, 7.0));
+    }
+    codes
+}
+
+#[inline(always)]
+fn inverse(scale: f16) -> f32 {
+    let scale = from_f16(scale.to_le_bytes());
+    if scale == 0.0 { 0.0 } else { scale.recip() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn draws(n: usize) -> Vec<f32> {
+        // Sums of uniform draws, near enough to normal ones.
+        let mut state = 7u32;
+        let mut uniform = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        (0..n).map(|_| (0..12).map(|_| uniform()).sum::<f32>() * 0.02).collect()
+    }
+
+    fn relative_error(format: WeightFormat, values: &[f32]) -> f64 {
+        let packed = PackedWeight::pack(format, [values.len() / 64, 64], values).expect("packs");
+        let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
+        let unpacked = packed.unpack();
+        let differences = squares(&mut unpacked.iter().zip(values).map(|(a, b)| a - b));
+        (differences / squares(&mut values.iter().copied())).sqrt()
+    }
+
+    #[test]
+    fn normal_draws_lose_what_the_formats_have_no_bits_for() {
+        let values = draws(64 * 500);
+        let errors = [WeightFormat::F16, WeightFormat::Bf16, WeightFormat::Q8, WeightFormat::Q4]
+            .map(|format| relative_error(format, &values));
+        for (error, most) in errors.into_iter().zip([0.0003, 0.002, 0.006, 0.085]) {
+            assert!(error < most && error > most / 3.0, "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_by_hand() {
+        let mut values = vec![0.0; 64];
+        (values[0], values[17], values[31]) = (127.0, -64.0, 1.0);
+        let packed = PackedWeight::pack(WeightFormat::Q8, [1, 64], &values).expect("packs");
+        assert_eq!(packed.unpack(), values);
+        assert_eq!((packed.codes()[0], packed.codes()[17] as i8, packed.codes()[31]), (127, -64, 1));
+        assert_eq!(packed.scales()[..], [0x00, 0x3c, 0, 0], "1 and 0");
+
+        let mut values: Vec<f32> = (0..32).map(|at| (at % 16) as f32 - 8.0).collect();
+        values[31] = 0.0;
+        let packed = PackedWeight::pack(WeightFormat::Q4, [1, 32], &values).expect("packs");
+        assert_eq!(packed.unpack(), values);
+        // Elements 0 and 16, then 15 and 31.
+        assert_eq!((packed.codes()[0], packed.codes()[15]), (0, 0x8f));
+        assert_eq!(packed.look_up([0, 0].into_iter()).len(), 64);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let pack = |format, at: usize, value: f32| {
+            let mut values = vec![1.0; 128];
+            values[at] = value;
+            PackedWeight::pack(format, [2, 64], &values).err()
+        };
+        for format in [WeightFormat::F16, WeightFormat::Bf16, WeightFormat::Q8, WeightFormat::Q4] {
+            for value in [f32::INFINITY, f32::NAN, -3.4e38] {
+                if format == WeightFormat::Bf16 && value == -3.4e38 {
+                    continue;
+                }
+                let Some(PackError::TooLarge { index, value: found }) = pack(format, 70, value) else {
+                    panic!("{value} is packed in {format}")
+                };
+                assert_eq!((index, found.to_bits()), (70, value.to_bits()), "{format}");
+            }
+            assert_eq!(pack(format, 3, 0.5), None);
+        }
+        assert_eq!(PackedWeight::pack(WeightFormat::Q8, [1, 33], &[0.0; 33]), Err(PackError::Format));
+        assert_eq!(PackedWeight::pack(WeightFormat::F32, [1, 32], &[0.0; 32]), Err(PackError::Format));
+        let short = PackedWeight::from_bytes(WeightFormat::Q4, [2, 32], vec![0; 31].into(), vec![0; 4].into());
+        assert_eq!(short, Err(PackError::Length { found: 31, needed: 32 }));
+    }
+
+    #[test]
+    fn stacked_parts_are_the_whole() {
+        let values = draws(5 * 64);
+        for format in [WeightFormat::Bf16, WeightFormat::Q8, WeightFormat::Q4] {
+            let pack = |values: &[f32]| PackedWeight::pack(format, [values.len() / 64, 64], values).expect("packs");
+            assert_eq!(PackedWeight::stack(vec![pack(&values[..128]), pack(&values[128..])]), pack(&values));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_reads_the_same(
+            rows in 1usize..5, blocks in 1usize..40, seed in 0usize..1000, format in 0usize..4,
+        ) {
+            use crate::decode::check_all_sets;
+            let format = [WeightFormat::F16, WeightFormat::Bf16, WeightFormat::Q8, WeightFormat::Q4][format];
+            // 16-bit rows may be of any width.
+            let width = if format.is_blocks() { 32 * blocks } else { 32 * blocks + seed % 32 };
+            let values: Vec<f32> = draws(rows * width + seed)[seed..].to_vec();
+            let packed = PackedWeight::pack(format, [rows, width], &values).expect("packs");
+            check_all_sets(&packed, &draws(width));
+        }
+    }
+}

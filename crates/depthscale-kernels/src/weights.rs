@@ -1,0 +1,98 @@
+//! Rows of a weight, however it is kept.
+
+use std::ops::Range;
+
+use depthscale_types::WeightFormat;
+
+use crate::decode::{Bf16, Decode, F16, Q4, Q8, Rows};
+use crate::lanes::Lanes;
+use crate::packed::PackedWeight;
+use crate::vector::dot;
+
+/// Rows of a weight, however they are kept. All is `#[inline(always)]`, as what is given to [`dispatch`].
+pub(crate) trait Weights: Copy + Send + Sync {
+    /// `sum_i w_i x_i` of a row.
+    fn dot<L: Lanes>(&self, lanes: L, row: usize, x: &[f32]) -> f32;
+
+    /// Some rows, one after the other; `space` may be used for them.
+    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32];
+
+    /// The bytes of some rows, to be fetched before they are needed.
+    fn bytes(&self, rows: Range<usize>) -> &[u8];
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    pub(crate) weight: &'a [f32],
+    pub(crate) d_in: usize,
+}
+
+impl Weights for Plain<'_> {
+    #[inline(always)]
+    fn dot<L: Lanes>(&self, _: L, row: usize, x: &[f32]) -> f32 {
+        dot(&self.weight[row * self.d_in..][..self.d_in], x)
+    }
+
+    #[inline(always)]
+    fn rows<'s, L: Lanes>(&'s self, _: L, rows: Range<usize>, _: &'s mut Vec<f32>) -> &'s [f32] {
+        &self.weight[rows.start * self.d_in..rows.end * self.d_in]
+    }
+
+    #[inline(always)]
+    fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        bytemuck::cast_slice(&self.weight[rows.start * self.d_in..rows.end * self.d_in])
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Packed<'a, D> {
+    rows: Rows<'a>,
+    format: std::marker::PhantomData<D>,
+}
+
+impl<'a, D> Packed<'a, D> {
+    fn new(rows: Rows<'a>) -> Self {
+        Self { rows, format: std::marker::PhantomData }
+    }
+}
+
+impl<D: Decode> Weights for Packed<'_, D> {
+    #[inline(always)]
+    fn dot<L: Lanes>(&self, lanes: L, row: usize, x: &[f32]) -> f32 {
+        D::dot(lanes, self.rows.row(row), x)
+    }
+
+    #[inline(always)]
+    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32] {
+        let width = self.rows.width();
+        space.resize(rows.len() * width, 0.0);
+        for (row, values) in rows.zip(space.chunks_exact_mut(width)) {
+            D::decode(lanes, self.rows.row(row), values);
+        }
+        space
+    }
+
+    #[inline(always)]
+    fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        self.rows.codes(rows)
+    }
+}
+
+/// What is done with a weight; called with the type that its format has.
+pub(crate) trait WithWeights {
+    type Output;
+
+    fn run<W: Weights>(self, weights: W) -> Self::Output;
+}
+
+/// Does it with a packed weight.
+pub(crate) fn with_packed<T: WithWeights>(weight: &PackedWeight, work: T) -> T::Output {
+    let rows = weight.rows();
+    match weight.format() {
+        WeightFormat::F32 => unreachable!("packed weights are not f32"),
+        WeightFormat::F16 => work.run(Packed::<F16>::new(rows)),
+        WeightFormat::Bf16 => work.run(Packed::<Bf16>::new(rows)),
+        WeightFormat::Q8 => work.run(Packed::<Q8>::new(rows)),
+        WeightFormat::Q4 => work.run(Packed::<Q4>::new(rows)),
+    }
+}

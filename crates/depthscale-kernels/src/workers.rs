@@ -1,0 +1,79 @@
+//! Where a run computes: on the threads that its products are split among.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::tensor::backend::Backend;
+
+/// How long a thread looks for work before it sleeps. Waking it costs tens of microseconds, as much as a small product.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// Does some work whose many small operations are split among threads.
+///
+/// On flex it runs on one of those threads itself, and the others stay awake for it: each operation is then begun within
+/// a microsecond. Elsewhere nothing is done but the work.
+pub fn on_workers<B: Backend, T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if !crate::keeps_packed::<B>() || rayon::current_num_threads() == 1 {
+        return work();
+    }
+    rayon::scope(|_| {
+        let done = Done(Arc::default());
+        let (own, watched) = (rayon::current_thread_index(), done.0.clone());
+        rayon::spawn_broadcast(move |context| {
+            if Some(context.index()) != own {
+                help(&watched);
+            }
+        });
+        work()
+    })
+}
+
+/// Set when the work is over, whether it returns or panics.
+struct Done(Arc<AtomicBool>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes up what others split off until they are done, or nothing has come for a while.
+fn help(done: &AtomicBool) {
+    let mut idle = Instant::now();
+    while !done.load(Ordering::Relaxed) && idle.elapsed() < PATIENCE {
+        match rayon::yield_now() {
+            Some(rayon::Yield::Executed) => idle = Instant::now(),
+            _ => std::hint::spin_loop(),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use burn_flex::Flex;
+
+    #[test]
+    fn work_is_done_wherever_it_is_asked_for() {
+        let sum = || {
+            use rayon::prelude::*;
+            (0..1000u64).into_par_iter().sum::<u64>()
+        };
+        assert_eq!(on_workers::<Flex, _>(sum), 499_500);
+        assert_eq!(on_workers::<Flex, _>(|| on_workers::<Flex, _>(sum) + 1), 499_501);
+        assert_eq!(on_workers::<burn_ndarray::NdArray, _>(sum), 499_500);
+        let from_many: Vec<u64> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| on_workers::<Flex, _>(sum))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(from_many, [499_500; 8]);
+    }
+
+    #[test]
+    fn a_panic_comes_back_and_the_threads_go_on() {
+        let panicked = std::panic::catch_unwind(|| on_workers::<Flex, ()>(|| panic!("in between")));
+        assert!(panicked.is_err());
+        assert_eq!(on_workers::<Flex, _>(|| 7), 7);
+    }
+}
