@@ -3,7 +3,7 @@
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
-use depthscale_kernels::{HeadShape, attend_sequences, softmax_visible};
+use depthscale_kernels::{HeadShape, attend, attend_sequences, softmax_visible};
 
 use super::keys::Keys;
 use super::rows::{RowSet, Segment};
@@ -101,27 +101,23 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             };
             return attend_sequences(queries, keys, values, &whole.sequences, heads, window);
         }
-        let dtype = values.dtype();
-        let (queries, keys) = ((queries * heads.scale()).cast(dtype), keys.cast(dtype));
+        let keys = keys.cast(values.dtype());
         let (place, layer) = (self.place, self.layer);
         self.for_each_cache([queries, keys, values], |cache, segment, [queries, keys, values]| {
             let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
             let chunk = cache.write(place, layer, own, segment.order.as_ref());
-            let queries = heads.split_queries(queries);
-            let mixed = match cache.slot(place, layer) {
+            match cache.slot(place, layer) {
                 Slot::Growing(slot) => {
                     let (keys, values) = slot.view(segment.start + segment.chunk);
-                    let scores = queries.matmul(keys.swap_dims(1, 2));
-                    softmax_visible(scores, &segment.visible(None, 0)).cast(dtype).matmul(values)
+                    attend(queries, keys, values, &segment.visible(None, 0), heads)
                 }
                 Slot::Window(slot) => {
                     // One query sees all that is kept and itself, in any order.
                     let past = slot.past(segment.chunk > 1);
-                    attend_window(queries, past, chunk, segment, slot.window())
+                    attend_window(queries, past, chunk, segment, slot.window(), heads)
                 }
                 Slot::None | Slot::Retention(_) => panic!("the block declared no slot for keys and values"),
-            };
-            heads.join_queries(mixed, segment.len())
+            }
         })
     }
 
@@ -134,16 +130,12 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             let Some((keys, values)) = whole.shared.clone() else { panic!("shared keys and values were written") };
             return attend_sequences(queries, keys, values, &whole.sequences, heads, None);
         }
-        let queries = queries * heads.scale();
         self.for_each_cache([queries], |cache, segment, [queries]| {
             let Slot::Growing(slot) = cache.slot(Place::Readout, 0) else {
                 panic!("the cross-decoder's shared keys and values are a growing slot")
             };
             let (keys, values) = slot.view(segment.start + segment.chunk);
-            let dtype = values.dtype();
-            let scores = heads.split_queries(queries.cast(dtype)).matmul(keys.swap_dims(1, 2));
-            let mixed = softmax_visible(scores, &segment.visible(None, 0)).cast(dtype).matmul(values);
-            heads.join_queries(mixed, segment.len())
+            attend(queries, keys, values, &segment.visible(None, 0), heads)
         })
     }
 
@@ -251,25 +243,28 @@ fn for_each<B: Backend, const N: usize>(
 
 /// Attention over the window's past and the chunk itself, without joining their keys and values.
 fn attend_window<B: Backend>(
-    queries: Tensor<B, 3>,
+    queries: Tensor<B, 2>,
     past: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
     chunk: KvRows<B>,
     segment: &Segment<B>,
     window: usize,
-) -> Tensor<B, 3> {
-    let dtype = chunk.values.dtype();
-    let own_scores = queries.clone().matmul(chunk.keys.swap_dims(1, 2));
+    heads: HeadShape,
+) -> Tensor<B, 2> {
     let Some((keys, values)) = past else {
-        let weights = softmax_visible(own_scores, &segment.visible(Some(window), segment.start));
-        return weights.cast(dtype).matmul(chunk.values);
+        let visible = segment.visible(Some(window), segment.start);
+        return attend(queries, chunk.keys, chunk.values, &visible, heads);
     };
-    let [heads, rows, own] = own_scores.dims();
+    let (dtype, n) = (chunk.values.dtype(), segment.len());
+    let queries = heads.split_queries((queries * heads.scale()).cast(dtype));
+    let own_scores = queries.clone().matmul(chunk.keys.swap_dims(1, 2));
+    let [kv_heads, rows, own] = own_scores.dims();
     let kept = keys.dims()[1];
     let scores = Tensor::cat(vec![queries.matmul(keys.swap_dims(1, 2)), own_scores], 2);
     let weights = softmax_visible(scores, &segment.visible(Some(window), segment.start - kept)).cast(dtype);
-    let past_weights = weights.clone().slice([0..heads, 0..rows, 0..kept]);
-    let own_weights = weights.slice([0..heads, 0..rows, kept..kept + own]);
-    past_weights.matmul(values) + own_weights.matmul(chunk.values)
+    let past_weights = weights.clone().slice([0..kv_heads, 0..rows, 0..kept]);
+    let own_weights = weights.slice([0..kv_heads, 0..rows, kept..kept + own]);
+    let mixed = past_weights.matmul(values) + own_weights.matmul(chunk.values);
+    heads.join_queries(mixed, n)
 }
 
 /// The parallel form of gated retention within a chunk, and its recurrent form across chunks.

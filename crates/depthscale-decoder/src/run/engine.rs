@@ -26,6 +26,15 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     /// the sequences are then as long as before the chunk that failed.
     pub fn run(&self, feeds: &mut [Feed<'_, B>], options: &mut RunOptions<'_, B>) -> Result<RunOutput<B>> {
         let max_steps = self.check(feeds, options)?;
+        depthscale_kernels::on_workers::<B, _>(|| self.run_checked(feeds, options, max_steps))
+    }
+
+    fn run_checked(
+        &self,
+        feeds: &mut [Feed<'_, B>],
+        options: &mut RunOptions<'_, B>,
+        max_steps: usize,
+    ) -> Result<RunOutput<B>> {
         let mut outputs: Vec<Partial<B>> = feeds.iter().map(|_| Partial::default()).collect();
         let mut evaluations = BlockEvaluations::default();
         let mut done = vec![0; feeds.len()];
