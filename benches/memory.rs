@@ -10,7 +10,7 @@ use burn_flex::Flex;
 use depthscale_bench::Preset;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
 use depthscale_decoder::{ExitRule, Prefill};
-use depthscale_types::{KvRetention, MemoryQuery, SamplingParams};
+use depthscale_types::{KvRetention, MemoryQuery, SamplingParams, WeightFormat};
 
 const PROMPT: usize = 256;
 const GENERATED: usize = 64;
@@ -65,7 +65,7 @@ fn report() {
                 depth,
                 chunk: CHUNK,
                 retention,
-                weight_bytes: 4,
+                weights: WeightFormat::F32,
                 cache_bytes: 4,
             });
             let ratio = peak / *first.get_or_insert(peak);

@@ -1,6 +1,6 @@
 //! Devices that were found, and what they can hold.
 
-use depthscale_types::{ComputeDtype, DecoderConfig, MemoryReport};
+use depthscale_types::{DecoderConfig, MemoryReport, WeightFormat};
 
 use crate::{BackendError, BackendKind};
 
@@ -52,17 +52,16 @@ impl Device {
     pub fn check_memory(
         &self,
         config: &DecoderConfig,
-        dtype: ComputeDtype,
+        weights: WeightFormat,
         predicted: &MemoryReport,
     ) -> Result<(), BackendError> {
         if let Some(limit) = self.largest_buffer {
-            let bytes = |count: u64| count.saturating_mul(dtype.bytes() as u64);
-            let largest = config.parameters().into_iter().max_by_key(|spec| spec.count());
-            if let Some(spec) = largest.filter(|spec| bytes(spec.count()) > limit) {
+            let largest = config.parameters().into_iter().max_by_key(|spec| spec.bytes(weights));
+            if let Some(spec) = largest.filter(|spec| spec.bytes(weights) > limit) {
                 return Err(BackendError::BufferTooLarge {
                     kind: self.kind,
                     name: self.name.clone(),
-                    needed: bytes(spec.count()),
+                    needed: spec.bytes(weights),
                     tensor: spec.path,
                     limit,
                 });
@@ -97,8 +96,8 @@ fn terms(report: &MemoryReport) -> String {
 mod tests {
     use super::*;
     use depthscale_types::{
-        AfterStep, BlockNorms, ExitGate, Family, InitialState, Injection, KvRetention, MemoryQuery, MixerKind,
-        OutputHead, Positions, QueryKey, Readout, StackConfig,
+        AfterStep, BlockNorms, ComputeDtype, ExitGate, Family, InitialState, Injection, KvRetention, MemoryQuery,
+        MixerKind, OutputHead, Positions, QueryKey, Readout, StackConfig,
     };
 
     /// An embedding of 1024 x 64, 262,144 bytes in f32, and one small layer.
@@ -144,10 +143,10 @@ mod tests {
             depth: 2,
             chunk: 64,
             retention: KvRetention::PerStep,
-            weight_bytes: dtype.bytes(),
+            weights: dtype.into(),
             cache_bytes: dtype.bytes(),
         });
-        device.check_memory(&config(), dtype, &predicted)
+        device.check_memory(&config(), dtype.into(), &predicted)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why a backend cannot be used, and what to do about it.
 
-use depthscale_types::ComputeDtype;
+use depthscale_types::{ComputeDtype, WeightFormat};
 
 use crate::BackendKind;
 
@@ -61,6 +61,19 @@ pub enum BackendError {
         /// The dtypes that work.
         works: Vec<ComputeDtype>,
     },
+    /// A weight format that the backend does not keep.
+    #[error("{kind} ({name}) does not keep weights in {weights}; flex does")]
+    UnsupportedWeights {
+        /// The backend and device.
+        kind: BackendKind,
+        /// The name of the device.
+        name: String,
+        /// The format asked for.
+        weights: WeightFormat,
+    },
+    /// Choices that do not go together.
+    #[error(transparent)]
+    Invalid(#[from] depthscale_types::Error),
     /// More memory than is free.
     #[error(
         "{kind} ({name}) has {} MiB free, and the run is predicted to need {} MiB: {}; \

@@ -70,6 +70,11 @@ impl BackendKind {
         matches!(self, Self::Flex | Self::Ndarray)
     }
 
+    /// Whether it keeps weights in formats of their own (`depthscale_kernels::keeps_packed`) and multiplies them as they are.
+    pub fn keeps_packed(self) -> bool {
+        matches!(self, Self::Flex)
+    }
+
     /// Whether its products in f32 round their factors to TF32, ten bits of mantissa. On CUDA the kernels under burn-cuda
     /// 0.21 do where tensor cores multiply (cubek-matmul 0.2, `adjust_dtypes`), and nothing switches it off.
     pub fn multiplies_in_tf32(self) -> bool {

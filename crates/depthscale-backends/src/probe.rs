@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
-use depthscale_types::ComputeDtype;
+use depthscale_types::{ComputeDtype, WeightFormat};
 
 use crate::device::{Device, DeviceClass};
 use crate::task::dispatch;
@@ -47,6 +47,18 @@ impl Device {
             }
             other => other,
         })
+    }
+
+    /// Whether the device computes in a dtype with weights kept in a format.
+    ///
+    /// # Errors
+    /// If it does not, or the two do not go together.
+    pub fn check_weights(&self, dtype: ComputeDtype, weights: WeightFormat) -> Result<(), BackendError> {
+        weights.check_dtype(dtype)?;
+        if weights != dtype.into() && !self.kind.keeps_packed() {
+            return Err(BackendError::UnsupportedWeights { kind: self.kind, name: self.name.clone(), weights });
+        }
+        self.check_dtype(dtype)
     }
 
     /// The same device with what is free now.

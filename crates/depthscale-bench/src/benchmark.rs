@@ -3,9 +3,10 @@
 use burn::tensor::backend::Backend;
 use depthscale_backends::{BackendTask, Device, with_backend};
 use depthscale_decoder::{Prefill, RecurrentDecoder};
-use depthscale_types::{ComputeDtype, DecoderConfig, MeasuredMemory, MemoryReport};
+use depthscale_types::{ComputeDtype, DecoderConfig, MeasuredMemory, MemoryReport, WeightFormat};
 use jiff::Timestamp;
 
+use crate::ceiling::bandwidth;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::record::{Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Machine, MeasuredDevice, Phase, Record};
@@ -35,8 +36,8 @@ pub enum Event<'e> {
     Measuring(&'e Device, Case),
     /// A case was measured.
     Measured(&'e Record),
-    /// A case, or all of a dtype, cannot be measured on a device.
-    Skipped(&'e Device, ComputeDtype, Option<Case>, String),
+    /// A case, or all with a dtype and weights in a format, cannot be measured on a device.
+    Skipped(&'e Device, ComputeDtype, WeightFormat, Option<Case>, String),
 }
 
 /// Takes what happens; an error ends the benchmark.
@@ -58,22 +59,24 @@ impl Benchmark {
         &self.config
     }
 
-    /// Measures every case on devices that were probed. A dtype that a device does not compute in, and a case that does not
+    /// Measures every case on devices that were probed. A dtype or a weight format that a device has not, and a case that does not
     /// fit its memory, are skipped and told.
     ///
     /// # Errors
     /// If a device fails, the model cannot be loaded, or `on_event` gives one.
     pub fn run(&self, devices: &[Device], on_event: &mut OnEvent<'_>) -> Result<()> {
         for device in devices {
-            for &dtype in &self.plan.dtypes {
-                let weights = self.config.parameter_count().saturating_mul(dtype.bytes() as u64);
-                let weights = MemoryReport { weights, ..MemoryReport::default() };
+            for (dtype, weights) in self.plan.formats() {
+                let loaded = MemoryReport { weights: self.config.parameter_bytes(weights), ..MemoryReport::default() };
                 let usable = device
-                    .check_dtype(dtype)
-                    .and_then(|()| device.refreshed()?.check_memory(&self.config, dtype, &weights));
+                    .check_weights(dtype, weights)
+                    .and_then(|()| device.refreshed()?.check_memory(&self.config, weights, &loaded));
                 match usable {
-                    Ok(()) => with_backend(device.kind, OnDevice { benchmark: self, found: device, dtype, on_event })??,
-                    Err(error) => on_event(Event::Skipped(device, dtype, None, error.to_string()))?,
+                    Ok(()) => {
+                        let task = OnDevice { benchmark: self, found: device, dtype, weights, on_event };
+                        with_backend(device.kind, task)??;
+                    }
+                    Err(error) => on_event(Event::Skipped(device, dtype, weights, None, error.to_string()))?,
                 }
             }
         }
@@ -81,11 +84,12 @@ impl Benchmark {
     }
 }
 
-/// All cases of a dtype on one device.
+/// All cases of a dtype and a format of weights on one device.
 struct OnDevice<'b, 'e> {
     benchmark: &'b Benchmark,
     found: &'b Device,
     dtype: ComputeDtype,
+    weights: WeightFormat,
     on_event: &'b mut OnEvent<'e>,
 }
 
@@ -93,7 +97,7 @@ impl BackendTask for OnDevice<'_, '_> {
     type Output = Result<()>;
 
     fn run<B: Backend>(self, device: B::Device) -> Result<()> {
-        let Self { benchmark, found, dtype, on_event } = self;
+        let Self { benchmark, found, dtype, weights: format, on_event } = self;
         on_event(Event::Ceiling(found, dtype))?;
         let ceiling = Ceiling::measure::<B>(found, &device, dtype)?;
         // What the ceiling took is not to be counted as the model's.
@@ -101,7 +105,7 @@ impl BackendTask for OnDevice<'_, '_> {
         sync::<B>(&device)?;
         let before = in_use(found);
         let mut told = Ok(());
-        let decoder = benchmark.subject.load::<B>(dtype, &device, &mut |parameters| {
+        let decoder = benchmark.subject.load::<B>(dtype, format, &device, &mut |parameters| {
             if told.is_ok() {
                 told = on_event(Event::Loading(parameters));
             }
@@ -109,18 +113,19 @@ impl BackendTask for OnDevice<'_, '_> {
         told?;
         sync::<B>(&device)?;
         let weights = in_use(found).zip(before).map(|(after, before)| after.saturating_sub(before));
-        let measured = Measured { benchmark, found, decoder: &decoder, ceiling, weights };
-        for cases in benchmark.plan.cases(dtype) {
+        let mut measured = Measured { benchmark, found, decoder: &decoder, ceiling, weights };
+        for cases in benchmark.plan.cases(dtype, format) {
             for case in cases.into_iter().filter(|case| benchmark.plan.phases.contains(&case.phase)) {
                 let workload = Workload::new(&decoder, case);
                 let at_most = benchmark.config.predict_memory(&workload.peak_query());
                 let beside = MemoryReport { weights: 0, ..at_most };
-                match found.refreshed()?.check_memory(&benchmark.config, dtype, &beside) {
+                match found.refreshed()?.check_memory(&benchmark.config, format, &beside) {
                     Ok(()) => {
                         on_event(Event::Measuring(found, case))?;
+                        measured.ceiling.bytes_per_second = bandwidth::<B>(found, &device)?;
                         on_event(Event::Measured(&measured.measure(&workload)?))?;
                     }
-                    Err(error) => on_event(Event::Skipped(found, dtype, Some(case), error.to_string()))?,
+                    Err(error) => on_event(Event::Skipped(found, dtype, format, Some(case), error.to_string()))?,
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What is to be measured.
 
-use depthscale_types::{ComputeDtype, DecoderConfig, Error, KvRetention};
+use depthscale_types::{ComputeDtype, DecoderConfig, Error, KvRetention, WeightFormat};
 
 use crate::error::{BenchError, Result};
 use crate::record::{Case, Phase};
@@ -9,8 +9,10 @@ use crate::timing::Timing;
 /// What is to be measured of a model on every backend: each combination of the lists, prefill and decode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Dtypes of matrices, products and caches.
+    /// Dtypes of products and caches.
     pub dtypes: Vec<ComputeDtype>,
+    /// What matrices are kept in under each dtype; the dtype's own format where none is named.
+    pub weights: Vec<WeightFormat>,
     /// Which keys and values are kept.
     pub retentions: Vec<KvRetention>,
     /// Steps of every token.
@@ -32,6 +34,7 @@ impl Plan {
     pub fn quick(config: &DecoderConfig) -> Self {
         Self {
             dtypes: vec![ComputeDtype::F32],
+            weights: Vec::new(),
             retentions: vec![KvRetention::PerStep],
             depths: vec![config.depth],
             contexts: vec![128],
@@ -42,15 +45,24 @@ impl Plan {
         }
     }
 
-    /// Every combination but the dtype: prefill beside the decode that follows it.
-    pub fn cases(&self, dtype: ComputeDtype) -> Vec<[Case; 2]> {
+    /// Every dtype with what matrices are kept in under it.
+    pub fn formats(&self) -> Vec<(ComputeDtype, WeightFormat)> {
+        let of = |&dtype: &ComputeDtype| {
+            let own = if self.weights.is_empty() { vec![dtype.into()] } else { self.weights.clone() };
+            own.into_iter().map(move |weights| (dtype, weights))
+        };
+        self.dtypes.iter().flat_map(of).collect()
+    }
+
+    /// Every combination of the rest: prefill beside the decode that follows it.
+    pub fn cases(&self, dtype: ComputeDtype, weights: WeightFormat) -> Vec<[Case; 2]> {
         let mut cases = Vec::new();
         let chunk = self.chunk;
         for &retention in &self.retentions {
             for &batch in &self.batches {
                 for &context in &self.contexts {
                     for &depth in &self.depths {
-                        let case = |phase| Case { phase, dtype, retention, depth, context, batch, chunk };
+                        let case = |phase| Case { phase, dtype, weights, retention, depth, context, batch, chunk };
                         cases.push([case(Phase::Prefill), case(Phase::Decode)]);
                     }
                 }

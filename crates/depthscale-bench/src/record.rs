@@ -3,7 +3,8 @@
 use std::fmt;
 
 use depthscale_types::{
-    BlockEvaluations, ComputeDtype, DecoderConfig, KvRetention, MeasuredMemory, MemoryQuery, MemoryReport, Work,
+    BlockEvaluations, ComputeDtype, DecoderConfig, KvRetention, MeasuredMemory, MemoryQuery, MemoryReport,
+    WeightFormat, Work,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::statistics::Spread;
 use crate::timing::Timing;
 
 /// The format of a line, which names the project and the format's version.
-pub const FORMAT: &str = "depthscale-bench/1";
+pub const FORMAT: &str = "depthscale-bench/2";
 
 /// One case: where it ran, what ran, every sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,8 +141,10 @@ impl fmt::Display for Phase {
 pub struct Case {
     /// Which half of inference.
     pub phase: Phase,
-    /// The dtype of matrices, products and caches.
+    /// The dtype of products and caches.
     pub dtype: ComputeDtype,
+    /// What matrices are kept in.
+    pub weights: WeightFormat,
     /// Which keys and values are kept.
     pub retention: KvRetention,
     /// Steps of every token.
@@ -170,7 +173,8 @@ pub struct CaseWork {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ceiling {
-    /// Bytes per second: the faster of a copy, whose bytes are read and written, and a sum.
+    /// Bytes per second: a sum on processors; elsewhere the faster of a sum and a copy, whose bytes are
+    /// read and written. Measured right before the case.
     pub bytes_per_second: f64,
     /// Floating-point operations per second of a large product in the case's dtype.
     pub flops_per_second: f64,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::backend::Backend;
 use depthscale_decoder::{ModelDirectory, ParameterSource, RandomParameters, RecurrentDecoder};
-use depthscale_types::{ComputeDtype, DecoderConfig, ParameterSpec};
+use depthscale_types::{ComputeDtype, DecoderConfig, ParameterSpec, WeightFormat};
 
 use crate::error::Result;
 use crate::preset::Preset;
@@ -63,17 +63,20 @@ impl Subject {
     pub(crate) fn load<B: Backend>(
         &self,
         dtype: ComputeDtype,
+        weights: WeightFormat,
         device: &B::Device,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<RecurrentDecoder<B>> {
         match self {
             Self::Preset(_) | Self::Shape { .. } => {
                 let config = self.config()?;
-                let random = RandomParameters::new(&config, SEED).with_dtype(dtype);
+                let random = RandomParameters::new(&config, SEED).with_dtype(dtype).with_weights(weights);
                 let mut source = Told { random, drawn: 0, progress };
                 Ok(RecurrentDecoder::build(config, &mut source, device)?)
             }
-            Self::Directory(path) => Ok(ModelDirectory::open(path)?.with_dtype(dtype).load(device, progress)?),
+            Self::Directory(path) => {
+                Ok(ModelDirectory::open(path)?.with_dtype(dtype).with_weights(weights).load(device, progress)?)
+            }
         }
     }
 }
@@ -97,5 +100,9 @@ impl ParameterSource for Told<'_> {
 
     fn dtype(&self) -> ComputeDtype {
         self.random.dtype()
+    }
+
+    fn weights(&self) -> WeightFormat {
+        self.random.weights()
     }
 }

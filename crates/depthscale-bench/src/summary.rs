@@ -27,10 +27,11 @@ pub struct Column {
 }
 
 /// The columns of a table of records, in the order in which they are read.
-pub const COLUMNS: [Column; 18] = [
+pub const COLUMNS: [Column; 19] = [
     column("model", ColumnKind::Name, |record| record.model.name.clone()),
     column("backend", ColumnKind::Name, |record| record.device.backend.clone()),
     column("dtype", ColumnKind::Name, |record| record.case.dtype.to_string()),
+    column("weights", ColumnKind::Name, |record| record.case.weights.to_string()),
     column("kv", ColumnKind::Name, |record| record.case.retention.to_string()),
     column("phase", ColumnKind::Name, |record| record.case.phase.to_string()),
     column("batch", ColumnKind::Setting, |record| record.case.batch.to_string()),
@@ -41,7 +42,7 @@ pub const COLUMNS: [Column; 18] = [
     column("ms/token", ColumnKind::Figure, |record| significant(record.milliseconds_per_token())),
     column("blocks/s", ColumnKind::Figure, |record| significant(record.blocks_per_second())),
     column("GB/s", ColumnKind::Figure, |record| significant(record.bytes_per_second() / 1e9)),
-    column("of copy", ColumnKind::Figure, |record| percent(record.share_of_bandwidth())),
+    column("of memory", ColumnKind::Figure, |record| percent(record.share_of_bandwidth())),
     column("GFLOP/s", ColumnKind::Figure, |record| significant(record.flops_per_second() / 1e9)),
     column("of product", ColumnKind::Figure, |record| percent(record.share_of_product())),
     column("MiB (predicted)", ColumnKind::Figure, memory),

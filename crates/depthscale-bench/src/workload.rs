@@ -75,7 +75,7 @@ impl<'d, B: Backend> Workload<'d, B> {
             depth: self.case.depth,
             chunk: self.rows(),
             retention: self.case.retention,
-            weight_bytes: self.case.dtype.bytes(),
+            weights: self.case.weights,
             cache_bytes: self.case.dtype.bytes(),
         }
     }
@@ -102,7 +102,7 @@ impl<'d, B: Backend> Workload<'d, B> {
             batch: self.case.batch,
             depth: self.case.depth,
             chunk: self.rows(),
-            weight_bytes: self.case.dtype.bytes(),
+            weights: self.case.weights,
             cache_bytes: self.case.dtype.bytes(),
         }
     }

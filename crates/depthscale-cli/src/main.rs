@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use depthscale::backends::CountingAllocator;
 
-use commands::{backends, bench, calibrate, completions, eval, generate, inspect, reason, solve, train, verify};
+use commands::{
+    backends, bench, calibrate, completions, convert, eval, generate, inspect, reason, solve, train, verify,
+};
 
 /// Counts what the CPU backends hold, for `bench`.
 #[global_allocator]
@@ -55,6 +57,8 @@ enum Command {
     Eval(Box<eval::Arguments>),
     /// Find the exit that keeps a model's accuracy at the lowest depth, and write it beside the model.
     Calibrate(Box<calibrate::Arguments>),
+    /// Write a model with its weights in fewer bits: smaller, and faster where memory is the limit.
+    Convert(convert::Arguments),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
 }
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Some(Command::Train(arguments)) => train::run(&arguments),
         Some(Command::Eval(arguments)) => eval::run(&arguments),
         Some(Command::Calibrate(arguments)) => calibrate::run(&arguments),
+        Some(Command::Convert(arguments)) => convert::run(&arguments),
         Some(Command::Completions(arguments)) => completions::run(&arguments, &mut Cli::command()),
         None => Cli::command().print_help().map_err(Into::into),
     };

@@ -2,8 +2,8 @@
 //!
 //! A *case* is a check of the decoder that is generic over burn's [`Backend`] and panics with what differed. [`cases`] lists
 //! them all: outputs of published implementations ([`parity`]), early exits against a slow account of what must come out
-//! ([`exits`]), batches, chunks and generation ([`batches`]), whole sequences as training runs them ([`unrolled`]), 16-bit computation ([`precision`]), and the
-//! reasoning loop with a block, a mixer and a criterion of one's own ([`reasoning`]). The crate's own tests run them on
+//! ([`exits`]), batches, chunks and generation ([`batches`]), whole sequences as training runs them ([`unrolled`]), 16-bit computation ([`precision`]),
+//! weights in fewer bits ([`weights`]), and the reasoning loop with a block, a mixer and a criterion of one's own ([`reasoning`]). The crate's own tests run them on
 //! every backend of [`depthscale_backends`] that is compiled in; a backend of one's own is run like this:
 //!
 //! ```
@@ -23,6 +23,7 @@ pub mod parity;
 pub mod precision;
 pub mod reasoning;
 pub mod unrolled;
+pub mod weights;
 
 mod oracle;
 
@@ -125,6 +126,7 @@ pub fn cases<B: Backend>() -> Vec<Case<B>> {
         case("backends_pass_their_own_check", batches::backends_pass_their_own_check),
         case("sixteen_bits_stay_near_published_outputs", precision::stays_near_published),
         case("a_trained_model_answers_in_every_dtype", precision::trained_model_answers),
+        case("packed_weights_equal_the_same_numbers", weights::packed_equal_the_same_numbers),
         case("an_own_block_is_refined_until_it_converges", reasoning::refines_until_converged),
         case("an_own_mixer_and_criterion_run_inside", reasoning::own_mixer_and_criterion),
     ]

@@ -7,7 +7,7 @@ use burn::tensor::backend::Backend;
 use depthscale_checkpoint::Checkpoint;
 use depthscale_decoder::build::float_dtype;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
-use depthscale_decoder::verify::{VerifyPath, rounding_tolerance, verify};
+use depthscale_decoder::verify::{Tolerance as Allowed, VerifyPath, rounding_tolerance, verify};
 use depthscale_decoder::{ExitRule, ModelDirectory, RecurrentDecoder};
 use depthscale_types::{ComputeDtype, SamplingParams};
 
@@ -41,7 +41,8 @@ pub(crate) fn stays_near<B: Backend>(
     path: VerifyPath,
     allowed: impl Fn(usize) -> f64,
 ) {
-    let comparisons = verify(decoder, expected, path, 1.0, &mut |_| {}).expect("the fixture can be compared");
+    let comparisons =
+        verify(decoder, expected, path, Allowed::Largest(1.0), &mut |_| {}).expect("the fixture can be compared");
     let mut compared = 0;
     for comparison in comparisons {
         // Exit values subtract what is nearly equal, and the best of two logits that are near one another may change.

@@ -5,13 +5,14 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, FloatDType, Tensor};
 use depthscale_types::{
     ComputeDtype, DecoderConfig, ExitGate, Injection, MixerKind, OutputHead, QueryKey, Readout, StackConfig,
+    WeightFormat,
 };
 
 use crate::block::{Block, RecurrentBlock};
 use crate::build::{ParameterSource, Parameters, RandomParameters, float_dtype};
 use crate::cache::{CacheLayout, SequenceCache, SequenceOptions, SlotKind};
 use crate::error::{DecoderError, Result};
-use crate::layers::{Linear, RmsNorm};
+use crate::layers::{Linear, RmsNorm, Weight};
 use crate::mixer::QueryKeyTreatment;
 use crate::run::HeadShape;
 
@@ -22,7 +23,7 @@ use crate::run::HeadShape;
 /// [`build_with`](Self::build_with).
 #[derive(Module, Debug)]
 pub struct RecurrentDecoder<B: Backend, K: Module<B> = Block<B>> {
-    pub(crate) embedding: Param<Tensor<B, 2>>,
+    pub(crate) embedding: Weight<B>,
     pub(crate) injection: Option<Linear<B>>,
     pub(crate) prelude: Vec<Block<B>>,
     pub(crate) core: Vec<K>,
@@ -35,6 +36,8 @@ pub struct RecurrentDecoder<B: Backend, K: Module<B> = Block<B>> {
     pub(crate) exit_gate: Option<GateUnit<B>>,
     #[module(skip)]
     pub(crate) config: DecoderConfig,
+    #[module(skip)]
+    pub(crate) weights: WeightFormat,
 }
 
 /// The projection of the shared keys and values of a cross-decoder.
@@ -70,8 +73,8 @@ impl<B: Backend> RecurrentDecoder<B> {
     /// Builds a decoder from a config and a source of parameters.
     ///
     /// # Errors
-    /// If the config is not valid, the device does not compute in the dtype that the source asks for, or the source lacks a
-    /// parameter or holds one that is not finite.
+    /// If the config is not valid, the device does not compute in the dtype or keep the weights that the source asks for, or
+    /// the source lacks a parameter or holds one that is not finite.
     pub fn build(config: DecoderConfig, source: &mut dyn ParameterSource, device: &B::Device) -> Result<Self> {
         let core = config.core.clone();
         Self::build_with(config, source, device, |parameters, layer| {
@@ -105,13 +108,18 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         if !B::supports_dtype(device, float_dtype(dtype).into()) {
             return Err(DecoderError::UnsupportedDtype { dtype, backend: B::name(device) });
         }
+        let weights = source.weights();
+        weights.check_dtype(dtype)?;
+        if weights != dtype.into() && !depthscale_kernels::keeps_packed::<B>() {
+            return Err(DecoderError::UnsupportedWeights { weights, backend: B::name(device) });
+        }
         let mut parameters = Parameters::new(&config, source, device);
         let parameters = &mut parameters;
         let stack = |parameters: &mut Parameters<'_, B>, name: &str, stack: &StackConfig| {
             let block = |layer| Block::load(parameters, &format!("{name}.{layer}"), stack);
             (0..stack.n_layers).map(block).collect::<Result<Vec<_>>>()
         };
-        let embedding = parameters.matrix("embedding")?;
+        let embedding = parameters.weight("embedding")?;
         let injection = match config.injection {
             Injection::None => None,
             Injection::Linear => Some(parameters.linear("injection")?),
@@ -144,10 +152,11 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
             exit_gate: match config.exit_gate {
                 ExitGate::None => None,
                 ExitGate::Linear => Some(GateUnit {
-                    weight: parameters.precise_linear("exit_gate.weight")?,
+                    weight: parameters.linear("exit_gate.weight")?,
                     bias: parameters.param("exit_gate.bias")?,
                 }),
             },
+            weights: parameters.kept_in(),
             config,
         })
     }
@@ -159,16 +168,26 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
 
     /// The dtype its matrices are kept and multiplied in.
     pub fn dtype(&self) -> ComputeDtype {
-        match self.embedding.val().dtype() {
+        match self.embedding.dtype() {
             DType::F16 => ComputeDtype::F16,
             DType::BF16 => ComputeDtype::Bf16,
             _ => ComputeDtype::F32,
         }
     }
 
+    /// What its matrices are kept in, those aside whose rows are not whole blocks.
+    pub fn weights(&self) -> WeightFormat {
+        self.weights
+    }
+
+    /// Whether weights are packed: kept in another format than the dtype's, and not trained.
+    pub fn is_packed(&self) -> bool {
+        self.weights != self.dtype().into()
+    }
+
     /// The device its parameters are on.
     pub fn device(&self) -> B::Device {
-        self.embedding.val().device()
+        self.final_norm.weight().device()
     }
 
     /// Empty caches for one sequence.
@@ -216,7 +235,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     pub(crate) fn apply_head(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
         let logits = match &self.head {
             Some(head) => head.forward(rows),
-            None => depthscale_kernels::project(self.embedding.val(), rows),
+            None => self.embedding.project(rows),
         };
         logits.cast(FloatDType::F32)
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use depthscale_checkpoint::CheckpointError;
-use depthscale_types::{ComputeDtype, Family};
+use depthscale_types::{ComputeDtype, Family, WeightFormat};
 
 /// Result of this crate.
 pub type Result<T, E = DecoderError> = std::result::Result<T, E>;
@@ -102,6 +102,26 @@ pub enum DecoderError {
         /// The backend, as burn names it.
         backend: String,
     },
+    /// A weight format that a backend does not keep.
+    #[error("{backend} does not keep weights in {weights}; flex does")]
+    UnsupportedWeights {
+        /// The format asked for.
+        weights: WeightFormat,
+        /// The backend, as burn names it.
+        backend: String,
+    },
+    /// A weight that a format cannot hold.
+    #[error("tensor {tensor}: element {index} is {value}, too large for {weights}")]
+    WeightTooLarge {
+        /// The tensor, by its name in the decoder.
+        tensor: String,
+        /// Index of the element.
+        index: usize,
+        /// Its value.
+        value: f32,
+        /// The format asked for.
+        weights: WeightFormat,
+    },
     /// The device failed while it computed or while a result was read back.
     #[error("the device failed: {message}")]
     Device {
@@ -188,6 +208,28 @@ pub enum DecoderError {
         path: PathBuf,
         /// What was found and what was expected.
         message: String,
+    },
+    /// A manifest of converted weights that is none, of another version, or of another model.
+    #[error("{path}: {message}", path = path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A model that was to be converted into its own directory.
+    #[error("{path}: the converted model would take the place of the model itself; name another directory", path = path.display())]
+    ConvertedInPlace {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A decoder to be saved whose weights are packed: what they were packed from is not there any more.
+    #[error(
+        "the decoder's weights are kept in {weights}, which is not what they were; load it in f32 to save it, or convert it"
+    )]
+    PackedNotSaved {
+        /// The format.
+        weights: WeightFormat,
     },
     /// The exit beside a model is none.
     #[error("{path}: {message}, expected a calibrated exit; delete the file to do without", path = path.display())]

@@ -67,6 +67,7 @@ pub mod verify;
 
 mod block;
 mod calibrated;
+mod convert;
 mod decoder;
 mod error;
 mod families;
@@ -84,6 +85,7 @@ pub use block::{Block, RecurrentBlock};
 pub use build::{ParameterSource, Parameters, RandomParameters};
 pub use cache::{Phase, Place, SequenceCache, SequenceOptions, SlotKind};
 pub use calibrated::EXIT_FILE;
+pub use convert::WEIGHTS_FILE;
 pub use decoder::{GateUnit, RecurrentDecoder, SharedKv};
 pub use error::{DecoderError, Result};
 pub use exit::{ExitCriterion, ExitRule, StepView};

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
-use depthscale_checkpoint::{Checkpoint, INDEX_FILE, TensorToWrite, first_non_finite};
-use depthscale_types::{ComputeDtype, DecoderConfig, ExitPolicy, ParameterSpec};
+use depthscale_checkpoint::{Checkpoint, INDEX_FILE, StoredDtype, TensorToWrite, first_non_finite};
+use depthscale_kernels::{PackedWeight, keeps_packed};
+use depthscale_types::{ComputeDtype, DecoderConfig, ExitPolicy, ParameterSpec, WeightFormat};
 
 use crate::build::ParameterSource;
 use crate::calibrated;
+use crate::convert::{Manifest, pack_rows, stored};
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
-use crate::families::{self, PublishedConfig};
+use crate::families::{self, Location, PublishedConfig};
 use crate::published::Published;
 use crate::save::{CONFIG_FILE, Files, Layout, SaveOptions};
 
@@ -22,7 +24,10 @@ pub struct ModelDirectory {
     /// What a calibration has found.
     calibrated: Option<ExitPolicy>,
     checkpoint: Checkpoint,
+    /// What tensors are kept in, where they were converted.
+    manifest: Option<Manifest>,
     dtype: ComputeDtype,
+    weights: Option<WeightFormat>,
 }
 
 impl ModelDirectory {
@@ -47,15 +52,43 @@ impl ModelDirectory {
             published: Published::of(translated, json.json(), layout),
             calibrated: calibrated::read(path)?,
             checkpoint,
+            manifest: Manifest::read(path)?,
             dtype: ComputeDtype::default(),
+            weights: None,
         };
+        if let Some(manifest) = &directory.manifest {
+            manifest.check(&directory.checkpoint)?;
+        }
         directory.check_tensors()?;
         Ok(directory)
     }
 
-    /// The same directory, whose decoder is to keep and multiply its matrices in another dtype than f32.
+    /// The same directory, whose decoder is to multiply its matrices in another dtype than f32.
     pub fn with_dtype(self, dtype: ComputeDtype) -> Self {
         Self { dtype, ..self }
+    }
+
+    /// The same directory, whose decoder is to keep its matrices in a format, whatever they are stored in.
+    pub fn with_weights(self, weights: WeightFormat) -> Self {
+        Self { weights: Some(weights), ..self }
+    }
+
+    /// What its decoder will keep matrices in: the format that was asked for; else, where the backend keeps it and the dtype
+    /// is f32, the one they were converted to; else that of the dtype.
+    pub fn weights_on<B: Backend>(&self) -> WeightFormat {
+        self.weights_where(keeps_packed::<B>())
+    }
+
+    /// The same, for a backend that keeps packed weights or does not.
+    pub fn weights_where(&self, keeps_packed: bool) -> WeightFormat {
+        let converted = self.manifest.as_ref().map(|manifest| manifest.weights);
+        let usable = keeps_packed && self.dtype == ComputeDtype::F32;
+        self.weights.or(converted.filter(|_| usable)).unwrap_or(self.dtype.into())
+    }
+
+    /// What its weights were converted to, if they were.
+    pub fn converted_to(&self) -> Option<WeightFormat> {
+        self.manifest.as_ref().map(|manifest| manifest.weights)
     }
 
     /// The dtype its decoder will compute in.
@@ -95,10 +128,11 @@ impl ModelDirectory {
         infos.map(|info| info.shape.iter().map(|&size| size as u64).product::<u64>()).sum()
     }
 
-    /// Loads the weights as f32. `progress` is told the number of parameters loaded so far.
+    /// Loads the weights. Those that are stored in the format they are to be kept in (16 bits, or blocks of a converted model)
+    /// are not copied: they stay in the mapped file. `progress` is told the number of parameters loaded so far.
     ///
     /// # Errors
-    /// If the device does not compute in the dtype, a tensor cannot be read or holds a value that is not finite, or a second
+    /// If the device does not compute in the dtype or keep the weights in the format, a tensor cannot be read or holds a value that is not finite, or a second
     /// copy of a tied head is another.
     pub fn load<B: Backend>(
         &self,
@@ -106,7 +140,7 @@ impl ModelDirectory {
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<RecurrentDecoder<B>> {
         self.check_tied_copy()?;
-        let mut source = CheckpointSource { directory: self, loaded: 0, progress };
+        let mut source = CheckpointSource { directory: self, weights: self.weights_on::<B>(), loaded: 0, progress };
         RecurrentDecoder::build(self.config().clone(), &mut source, device)
     }
 
@@ -133,8 +167,30 @@ impl ModelDirectory {
         })
     }
 
+    /// The values of the rows of a tensor, whatever they are stored in.
+    pub(crate) fn values_at(&self, location: &Location) -> Result<Vec<f32>> {
+        let values = match self.stored_in(&location.tensor) {
+            format if format.is_blocks() => stored(&self.checkpoint, format, location)?.unpack(),
+            _ => self.checkpoint.read_rows_f32(&location.tensor, &location.shape, location.rows.clone())?,
+        };
+        match first_non_finite(&values) {
+            Some(at) => Err(non_finite(location, at, values[at])),
+            None => Ok(values),
+        }
+    }
+
+    /// What a tensor is stored in; f32 for what is none of the formats.
+    fn stored_in(&self, tensor: &str) -> WeightFormat {
+        match (&self.manifest, self.checkpoint.info(tensor).map(|info| info.dtype)) {
+            (_, Some(StoredDtype::F16)) => WeightFormat::F16,
+            (_, Some(StoredDtype::Bf16)) => WeightFormat::Bf16,
+            (Some(manifest), _) => manifest.kept_in(tensor),
+            (None, _) => WeightFormat::F32,
+        }
+    }
+
     /// That a second copy of a tied head is one.
-    fn check_tied_copy(&self) -> Result<()> {
+    pub(crate) fn check_tied_copy(&self) -> Result<()> {
         const ROWS: usize = 1000;
         let Some(copy) = self.published.layout.tied_copy else { return Ok(()) };
         let original = families::embedding(self.config());
@@ -153,8 +209,8 @@ impl ModelDirectory {
     fn check_tensors(&self) -> Result<()> {
         let config = self.config();
         for spec in config.parameters() {
-            let location = families::locate(config, &spec);
-            self.checkpoint.read_rows_f32(&location.tensor, &location.shape, 0..0)?;
+            let location = Location { rows: 0..0, ..families::locate(config, &spec) };
+            self.values_at(&location)?;
         }
         if let Some(copy) = self.published.layout.tied_copy {
             self.checkpoint.read_rows_f32(copy, &[config.vocab_size, config.d_model], 0..0)?;
@@ -194,26 +250,57 @@ impl<B: Backend> RecurrentDecoder<B> {
 /// Reads parameters from a checkpoint.
 struct CheckpointSource<'a> {
     directory: &'a ModelDirectory,
+    weights: WeightFormat,
     loaded: u64,
     progress: &'a mut (dyn FnMut(u64) + Send),
+}
+
+impl CheckpointSource<'_> {
+    fn tell(&mut self, loaded: u64) {
+        self.loaded += loaded;
+        (self.progress)(self.loaded);
+    }
 }
 
 impl ParameterSource for CheckpointSource<'_> {
     fn values(&mut self, parameter: &ParameterSpec) -> Result<Vec<f32>> {
         let location = families::locate(self.directory.config(), parameter);
-        let first_row = location.rows.start;
-        let values = self.directory.checkpoint.read_rows_f32(&location.tensor, &location.shape, location.rows)?;
-        if let Some(at) = first_non_finite(&values) {
-            let row = location.shape.iter().skip(1).product::<usize>();
-            let index = first_row * row + at;
-            return Err(DecoderError::NonFiniteWeight { tensor: location.tensor, index, value: values[at] });
-        }
-        self.loaded += values.len() as u64;
-        (self.progress)(self.loaded);
+        let values = self.directory.values_at(&location)?;
+        self.tell(values.len() as u64);
         Ok(values)
+    }
+
+    fn packed(&mut self, parameter: &ParameterSpec) -> Result<Option<PackedWeight>> {
+        let location = families::locate(self.directory.config(), parameter);
+        let format = parameter.kept_in(self.weights);
+        if format == WeightFormat::F32 {
+            return Ok(None);
+        }
+        if self.directory.stored_in(&location.tensor) != format {
+            let packed = pack_rows(self.directory, &location, format)?;
+            self.tell(parameter.count());
+            return Ok(Some(packed));
+        }
+        let packed = stored(&self.directory.checkpoint, format, &location)?;
+        if let Some(at) = packed.first_non_finite() {
+            // Of a block, the first weight.
+            let index = if format.is_blocks() { at * WeightFormat::BLOCK } else { at };
+            return Err(non_finite(&location, index, f32::NAN));
+        }
+        self.tell(parameter.count());
+        Ok(Some(packed))
     }
 
     fn dtype(&self) -> ComputeDtype {
         self.directory.dtype
     }
+
+    fn weights(&self) -> WeightFormat {
+        self.weights
+    }
+}
+
+fn non_finite(location: &Location, at: usize, value: f32) -> DecoderError {
+    let row = location.shape.iter().skip(1).product::<usize>();
+    DecoderError::NonFiniteWeight { tensor: location.tensor.clone(), index: location.rows.start * row + at, value }
 }

@@ -77,6 +77,9 @@ pub(crate) type Tensors = BTreeMap<String, TensorToWrite<'static>>;
 
 /// The parameters of a decoder as tensors of its family's files.
 pub(crate) fn tensors_of<B: Backend>(decoder: &RecurrentDecoder<B>, config: &DecoderConfig) -> Result<Tensors> {
+    if decoder.is_packed() {
+        return Err(DecoderError::PackedNotSaved { weights: decoder.weights() });
+    }
     let mut values = CollectValues(BTreeMap::new());
     decoder.visit(&mut values);
     let mut tensors = Tensors::new();

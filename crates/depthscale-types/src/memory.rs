@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{DecoderConfig, MixerKind, Readout, StackConfig};
 use crate::retention::KvRetention;
+use crate::weights::WeightFormat;
 
 /// Memory in bytes, in the terms that behave differently. Weights, activations and the global cache do not grow with
 /// depth; the per-step cache does, unless a retention policy shares slots.
@@ -63,8 +64,8 @@ pub struct MemoryQuery {
     pub chunk: usize,
     /// Which slots are kept.
     pub retention: KvRetention,
-    /// Bytes of one weight.
-    pub weight_bytes: usize,
+    /// What weights are kept in.
+    pub weights: WeightFormat,
     /// Bytes of one cached element.
     pub cache_bytes: usize,
 }
@@ -144,7 +145,7 @@ impl DecoderConfig {
         let logits = batch.saturating_mul(self.vocab_size as u64);
         let pending = (self.core.n_layers as u64).saturating_mul(kv_bytes(&self.core, query.chunk, query.cache_bytes));
         MemoryReport {
-            weights: self.parameter_count().saturating_mul(query.weight_bytes as u64),
+            weights: self.parameter_bytes(query.weights),
             global_kv: cache.global.saturating_mul(batch),
             per_step_kv: cache.per_step.saturating_mul(batch),
             activations: widest_block.max(logits).saturating_mul(4).saturating_add(pending),

@@ -6,6 +6,7 @@
 use crate::config::{
     BlockNorms, DecoderConfig, ExitGate, Injection, MixerKind, OutputHead, QueryKey, Readout, StackConfig,
 };
+use crate::weights::WeightFormat;
 
 /// One parameter tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum ParameterRole {
     Linear,
     /// A matrix whose product is added to the hidden stream.
     BranchOutput,
+    /// A matrix of few outputs on whose precision decays, gates and exits hang.
+    Gate,
     /// The weight of a norm.
     NormWeight,
     /// A bias.
@@ -37,6 +40,27 @@ impl ParameterSpec {
     /// Number of elements.
     pub fn count(&self) -> u64 {
         self.shape.iter().map(|&size| size as u64).product()
+    }
+
+    /// What it is kept in where weights are kept in a format: that for matrices whose rows are whole blocks, f32 for the
+    /// others and for norms, biases and gates.
+    pub fn kept_in(&self, weights: WeightFormat) -> WeightFormat {
+        if self.is_weight() && weights.divides(self.width()) { weights } else { WeightFormat::F32 }
+    }
+
+    /// Bytes that it takes then.
+    pub fn bytes(&self, weights: WeightFormat) -> u64 {
+        let rows = self.count() / self.width().max(1) as u64;
+        rows.saturating_mul(self.kept_in(weights).row_bytes(self.width()) as u64)
+    }
+
+    /// Whether it is one of the matrices that weight formats are for.
+    fn is_weight(&self) -> bool {
+        matches!(self.role, ParameterRole::Embedding | ParameterRole::Linear | ParameterRole::BranchOutput)
+    }
+
+    fn width(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
     }
 }
 
@@ -71,7 +95,7 @@ impl DecoderConfig {
             list.push("head", &[self.vocab_size, d_model], ParameterRole::Linear);
         }
         if self.exit_gate == ExitGate::Linear {
-            list.push("exit_gate.weight", &[1, d_model], ParameterRole::Linear);
+            list.push("exit_gate.weight", &[1, d_model], ParameterRole::Gate);
             list.push("exit_gate.bias", &[1], ParameterRole::Bias);
         }
         list.specs
@@ -80,6 +104,17 @@ impl DecoderConfig {
     /// Number of parameters, each counted once.
     pub fn parameter_count(&self) -> u64 {
         self.parameters().iter().map(ParameterSpec::count).sum()
+    }
+
+    /// Bytes of all parameters where weights are kept in a format.
+    pub fn parameter_bytes(&self, weights: WeightFormat) -> u64 {
+        self.parameters().iter().map(|spec| spec.bytes(weights)).fold(0, u64::saturating_add)
+    }
+
+    /// The matrices that stay f32 where weights are kept in a format, because their rows are not whole blocks.
+    pub fn left_in_f32(&self, weights: WeightFormat) -> Vec<ParameterSpec> {
+        let left = |spec: &ParameterSpec| spec.is_weight() && !weights.divides(spec.width());
+        self.parameters().into_iter().filter(left).collect()
     }
 
     /// Parameters that are not the embedding or an output head of its own.
@@ -153,12 +188,12 @@ impl ParameterList {
         match stack.mixer {
             MixerKind::GatedRetention { .. } => {
                 self.push(format!("{path}.gate"), &[d_query, d_model], ParameterRole::Linear);
-                self.push(format!("{path}.decay"), &[stack.n_heads, d_model], ParameterRole::Linear);
+                self.push(format!("{path}.decay"), &[stack.n_heads, d_model], ParameterRole::Gate);
             }
             MixerKind::MemoryGated(_) => {
                 self.push(format!("{path}.memory_key"), &[d_kv, d_model], ParameterRole::Linear);
                 self.push(format!("{path}.memory_value"), &[d_kv, d_model], ParameterRole::Linear);
-                self.push(format!("{path}.memory_gate.weight"), &[stack.n_heads, d_model], ParameterRole::Linear);
+                self.push(format!("{path}.memory_gate.weight"), &[stack.n_heads, d_model], ParameterRole::Gate);
                 self.push(format!("{path}.memory_gate.bias"), &[stack.n_heads], ParameterRole::Bias);
             }
             MixerKind::FullAttention | MixerKind::SlidingWindow { .. } | MixerKind::SharedKv => {}

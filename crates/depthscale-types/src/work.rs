@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{DecoderConfig, MixerKind, Readout, StackConfig};
-use crate::parameters::ParameterRole;
+use crate::config::{DecoderConfig, MixerKind, OutputHead, Readout, StackConfig};
+use crate::parameters::{ParameterRole, ParameterSpec};
+use crate::weights::WeightFormat;
 
 /// Arithmetic and memory traffic of a forward call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,8 +35,8 @@ pub struct WorkQuery {
     pub depth: usize,
     /// Token rows computed at once.
     pub chunk: usize,
-    /// Bytes of one weight.
-    pub weight_bytes: usize,
+    /// What weights are kept in.
+    pub weights: WeightFormat,
     /// Bytes of one cached element.
     pub cache_bytes: usize,
 }
@@ -43,16 +44,17 @@ pub struct WorkQuery {
 impl DecoderConfig {
     /// The work of a forward call.
     pub fn work(&self, query: &WorkQuery) -> Work {
-        let matrices = Matrices::of(self);
-        let each_row = matrices.outside + query.depth as u128 * matrices.core;
+        let parameters = self.parameters();
+        let elements = Matrices::of(self, &parameters, |spec| spec.count());
+        let bytes = Matrices::of(self, &parameters, |spec| spec.bytes(query.weights));
         let batch = query.batch as u128;
         let rows = query.tokens as u128 * batch;
         let chunks = Chunks::of(query);
 
-        let mut multiplications = rows * each_row + batch * matrices.last_row;
-        let mut weights = chunks.0.len() as u128 * each_row + matrices.last_row;
+        let mut multiplications = rows * elements.each_row(query.depth) + batch * elements.last_row;
+        let mut weights = chunks.0.len() as u128 * bytes.each_row(query.depth) + bytes.last_row;
         // The embedding of every token.
-        weights += rows * self.d_model as u128;
+        weights += rows * bytes.token;
 
         let mut cached = 0;
         let mut attend = |stack: &StackConfig, step: usize, times: usize| {
@@ -84,11 +86,11 @@ impl DecoderConfig {
         }
         // Counted wide, so that no sizes that pass for a config overflow.
         let narrow = |count: u128| u64::try_from(count).unwrap_or(u64::MAX);
-        Work { flops: narrow(2 * multiplications), bytes: narrow(weights * query.weight_bytes as u128 + cached) }
+        Work { flops: narrow(2 * multiplications), bytes: narrow(weights + cached) }
     }
 }
 
-/// Elements of the matrices by how often a forward call multiplies them.
+/// Sizes of the matrices, in elements or bytes, by how often a forward call multiplies them.
 struct Matrices {
     /// Once for every row: prelude, coda, shared keys and values.
     outside: u128,
@@ -96,26 +98,36 @@ struct Matrices {
     core: u128,
     /// Once for every sequence: cross-decoder and output head.
     last_row: u128,
+    /// What is looked up for a token.
+    token: u128,
 }
 
 impl Matrices {
-    fn of(config: &DecoderConfig) -> Self {
-        // Tied or not, the head multiplies as many elements as an embedding has.
-        let head = config.vocab_size as u128 * config.d_model as u128;
-        let mut matrices = Self { outside: 0, core: 0, last_row: head };
-        for spec in config.parameters() {
-            let is_matrix = matches!(spec.role, ParameterRole::Linear | ParameterRole::BranchOutput);
-            let part = spec.path.split('.').next().unwrap_or_default();
-            match part {
-                _ if !is_matrix => {}
-                "prelude" | "coda" | "shared" => matrices.outside += u128::from(spec.count()),
-                "core" | "injection" => matrices.core += u128::from(spec.count()),
-                "cross" => matrices.last_row += u128::from(spec.count()),
-                // The head is counted above, and a fixed depth asks no gate.
+    fn of(config: &DecoderConfig, parameters: &[ParameterSpec], size: impl Fn(&ParameterSpec) -> u64) -> Self {
+        let (mut outside, mut core, mut last_row, mut token) = (0, 0, 0, 0);
+        for spec in parameters {
+            let size = u128::from(size(spec));
+            match spec.path.split('.').next().unwrap_or_default() {
+                "embedding" => {
+                    token = size / config.vocab_size.max(1) as u128;
+                    if config.head == OutputHead::Tied {
+                        last_row += size;
+                    }
+                }
+                "head" => last_row += size,
+                _ if matches!(spec.role, ParameterRole::NormWeight | ParameterRole::Bias) => {}
+                "prelude" | "coda" | "shared" => outside += size,
+                "core" | "injection" => core += size,
+                "cross" => last_row += size,
+                // A fixed depth asks no gate.
                 _ => {}
             }
         }
-        matrices
+        Self { outside, core, last_row, token }
+    }
+
+    fn each_row(&self, depth: usize) -> u128 {
+        self.outside + depth as u128 * self.core
     }
 }
 
@@ -168,7 +180,7 @@ fn kv_row_bytes(stack: &StackConfig, element_bytes: usize) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AfterStep, BlockNorms, ExitGate, Family, InitialState, Injection, OutputHead, Positions, QueryKey};
+    use crate::{AfterStep, BlockNorms, ExitGate, Family, InitialState, Injection, Positions, QueryKey};
 
     /// One core layer of width 4, two heads of 2, one key head, feed-forward 8, vocabulary 10.
     fn config(mixer: MixerKind) -> DecoderConfig {
@@ -202,7 +214,7 @@ mod tests {
     }
 
     fn query(context: usize, tokens: usize, batch: usize) -> WorkQuery {
-        WorkQuery { context, tokens, batch, depth: 3, chunk: 4, weight_bytes: 4, cache_bytes: 2 }
+        WorkQuery { context, tokens, batch, depth: 3, chunk: 4, weights: WeightFormat::F32, cache_bytes: 2 }
     }
 
     /// Query and output 16 each, key and value 8 each, feed-forward 3 * 32.

@@ -180,7 +180,7 @@ impl<B: Backend> LanguageModel<B> {
             depth,
             chunk: context.min(CompletionOptions::default().chunk),
             retention,
-            weight_bytes: self.decoder.dtype().bytes(),
+            weights: self.decoder.weights(),
             cache_bytes: self.decoder.dtype().bytes(),
         })
     }
@@ -229,7 +229,7 @@ impl<B: Backend> LanguageModel<B> {
             depth,
             chunk: rows.min(options.chunk.max(requests.len())),
             retention,
-            weight_bytes: self.decoder.dtype().bytes(),
+            weights: self.decoder.weights(),
             cache_bytes: self.decoder.dtype().bytes(),
         });
         Ok(MemoryReport { weights: widest.weights, activations: widest.activations, ..together })
@@ -247,7 +247,7 @@ impl<B: Backend> LanguageModel<B> {
         options: &CompletionOptions,
     ) -> Result<()> {
         let beside = MemoryReport { weights: 0, ..self.memory_of(requests, options)? };
-        Ok(device.refreshed()?.check_memory(self.config(), self.decoder.dtype(), &beside)?)
+        Ok(device.refreshed()?.check_memory(self.config(), self.decoder.weights(), &beside)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Plots of results: one quantity against one setting, a line for each way of computing.
 
 use depthscale_report::{Axis, Line, LinePlot, Point, Scale, Series};
-use depthscale_types::{KvRetention, MeasuredMemory, MemoryQuery};
+use depthscale_types::{ComputeDtype, KvRetention, MeasuredMemory, MemoryQuery, WeightFormat};
 
 use super::distinct;
 use crate::record::{Phase, Record};
@@ -91,15 +91,15 @@ fn memory(records: &[&Record]) -> Option<LinePlot> {
         line.line = Line::MarkersOnly;
         line.name.push_str(", measured");
     }
-    for dtype in distinct(&own, |record| record.case.dtype) {
-        let Some(like) = own.iter().find(|record| record.case.dtype == dtype) else { continue };
+    for dtype in distinct(&own, |record| formats(record)) {
+        let Some(like) = own.iter().find(|record| formats(record) == dtype) else { continue };
         let config = &like.model.config;
         for retention in KvRetention::ALL.into_iter().filter(|retention| retention.validate(config).is_ok()) {
             let point = |&depth: &usize| {
                 let query = MemoryQuery { depth, retention, ..like.memory.query };
                 Point::from((depth as f64, mebibytes(config.predict_memory(&query).total())))
             };
-            let name = format!("{dtype}, {retention}, predicted");
+            let name = format!("{}, {retention}, predicted", name_of(dtype));
             series.push(Series { name, points: depths.iter().map(point).collect(), line: Line::Dashed });
         }
     }
@@ -126,6 +126,16 @@ fn most_varied<'r, G: Ord, V: PartialEq>(
     Some((best, own))
 }
 
+/// What a model was computed in and kept in.
+fn formats(record: &Record) -> (ComputeDtype, WeightFormat) {
+    (record.case.dtype, record.case.weights)
+}
+
+/// The dtype alone where weights are kept in its own format; else theirs, which are multiplied in f32.
+fn name_of((dtype, weights): (ComputeDtype, WeightFormat)) -> String {
+    if weights == dtype.into() { dtype.to_string() } else { format!("weights {weights}") }
+}
+
 /// Sorts records of the model's own depth first.
 fn not_its_own(record: &Record) -> bool {
     record.case.depth != record.model.config.depth
@@ -133,8 +143,8 @@ fn not_its_own(record: &Record) -> bool {
 
 /// A line for each backend, dtype and retention policy; what does not differ is left out of the names.
 fn lines(records: &[&Record], point: impl Fn(&Record) -> Point) -> Vec<Series> {
-    let way = |record: &Record| (record.device.backend.clone(), record.case.dtype, record.case.retention);
-    let several_dtypes = distinct(records, |record| record.case.dtype).len() > 1;
+    let way = |record: &Record| (record.device.backend.clone(), formats(record), record.case.retention);
+    let several_dtypes = distinct(records, |record| formats(record)).len() > 1;
     let several_retentions = distinct(records, |record| record.case.retention).len() > 1;
     let series = |(backend, dtype, retention): (String, _, KvRetention)| {
         let own = records.iter().filter(|record| way(record) == (backend.clone(), dtype, retention));
@@ -142,7 +152,7 @@ fn lines(records: &[&Record], point: impl Fn(&Record) -> Point) -> Vec<Series> {
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
         let mut name = backend;
         if several_dtypes {
-            name.push_str(&format!(", {dtype}"));
+            name.push_str(&format!(", {}", name_of(dtype)));
         }
         if several_retentions {
             name.push_str(&format!(", {retention}"));

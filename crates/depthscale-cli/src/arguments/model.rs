@@ -7,7 +7,7 @@ use clap::Args;
 use depthscale::BuiltinModel;
 use depthscale::backends::{BackendKind, BackendTask, Device, with_backend};
 use depthscale::decoder::ModelDirectory;
-use depthscale::types::{ComputeDtype, MemoryReport};
+use depthscale::types::{ComputeDtype, DecoderConfig, MemoryReport, WeightFormat};
 
 use crate::failure::Usage;
 use crate::progress::Verbosity;
@@ -30,9 +30,14 @@ pub(crate) struct BackendArguments {
     #[arg(long, value_name = "BACKEND", env = "DEPTHSCALE_BACKEND", default_value_t)]
     backend: BackendKind,
 
-    /// What weights, products and caches are computed in: f32, f16 or bf16
+    /// What products and caches are computed in: f32, f16 or bf16
     #[arg(long, value_name = "DTYPE", default_value_t)]
     dtype: ComputeDtype,
+
+    /// What matrices are kept in: f32, f16, bf16, q8 or q4, blocks of 8 and 4 bits; without it, what the model was converted
+    /// to, else the format of the dtype
+    #[arg(long, value_name = "FORMAT")]
+    weights: Option<WeightFormat>,
 
     /// Show no progress and no summary
     #[arg(long, short)]
@@ -95,18 +100,36 @@ impl BackendArguments {
 
     /// Opens a model directory, to be computed in the dtype asked for; weights are not loaded yet.
     pub(crate) fn open(&self, path: &Path) -> anyhow::Result<ModelDirectory> {
-        Ok(ModelDirectory::open(path)?.with_dtype(self.dtype))
+        let directory = ModelDirectory::open(path)?.with_dtype(self.dtype);
+        Ok(match self.weights {
+            Some(weights) => directory.with_weights(weights),
+            None => directory,
+        })
     }
 
     /// The device asked for, which computes in the dtype asked for and has room for the model's weights.
     pub(crate) fn device(&self, directory: &ModelDirectory) -> anyhow::Result<Device> {
         let device = self.backend.probe()?;
-        device.check_dtype(self.dtype)?;
+        let weights = directory.weights_where(device.kind.keeps_packed());
+        device.check_weights(self.dtype, weights)?;
         let config = directory.config();
-        let weights = config.parameter_count().saturating_mul(self.dtype.bytes() as u64);
-        device.check_memory(config, self.dtype, &MemoryReport { weights, ..MemoryReport::default() })?;
+        let loaded = MemoryReport { weights: config.parameter_bytes(weights), ..MemoryReport::default() };
+        device.check_memory(config, weights, &loaded)?;
+        if self.verbosity() == Verbosity::Normal {
+            tell_what_is_left(config, weights);
+        }
         Ok(device)
     }
+}
+
+/// Says on stderr which matrices are not kept in the format asked for.
+fn tell_what_is_left(config: &DecoderConfig, weights: WeightFormat) {
+    let left = config.left_in_f32(weights);
+    let Some(first) = left.first() else { return };
+    let (path, width) = (&first.path, first.shape.last().copied().unwrap_or(0));
+    let others = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
+    let block = WeightFormat::BLOCK;
+    eprintln!("{path}{others} stay f32: rows of {width} are not whole blocks of {block}, which {weights} needs");
 }
 
 /// Runs a task on a device.

@@ -4,6 +4,7 @@ pub(crate) mod backends;
 pub(crate) mod bench;
 pub(crate) mod calibrate;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod inspect;

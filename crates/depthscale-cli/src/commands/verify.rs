@@ -10,10 +10,11 @@ use depthscale::backends::Device;
 use depthscale::checkpoint::{Checkpoint, EXPECTED_FILE};
 use depthscale::decoder::ModelDirectory;
 use depthscale::decoder::verify::{
-    Comparison, F32_TOLERANCE, GPU_F32_TOLERANCE, VerifyPath, rounding_tolerance, tf32_tolerance, verify,
+    Comparison, F32_TOLERANCE, GPU_F32_TOLERANCE, Tolerance, VerifyPath, blocks_tolerance, rounding_tolerance,
+    tf32_tolerance, verify,
 };
 use depthscale::prelude::*;
-use depthscale::types::ComputeDtype;
+use depthscale::types::{ComputeDtype, WeightFormat};
 use serde_json::json;
 
 use crate::arguments::{BackendArguments, run_on};
@@ -40,7 +41,8 @@ pub(crate) struct Arguments {
     cached: bool,
 
     /// Largest difference, relative to one plus the largest expected magnitude; by default 2e-4 on the CPU, 1e-3 on
-    /// GPUs, and in 16 bits and on CUDA, which multiplies in TF32, what rounding does
+    /// GPUs, and in 16 bits and on CUDA, which multiplies in TF32, what rounding does. With weights in q8 and q4, the largest
+    /// relative error of logits; by default 0.02 and 0.08
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     tolerance: Option<f64>,
 
@@ -62,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         expected: open_expected(arguments)?,
         directory: &directory,
         paths: arguments.paths(),
-        tolerance: arguments.tolerance.unwrap_or_else(|| usual_tolerance(&device, &directory)),
+        tolerance: tolerance(arguments, &device, &directory),
         verbosity: arguments.backend.verbosity(),
     };
     let comparisons = run_on(&device, task)?;
@@ -78,9 +80,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn usual_tolerance(device: &Device, directory: &ModelDirectory) -> f64 {
+/// What was asked for, or is usual: a relative error for weights in blocks, else a largest difference.
+fn tolerance(arguments: &Arguments, device: &Device, directory: &ModelDirectory) -> Tolerance {
+    let weights = directory.weights_where(device.kind.keeps_packed());
+    match blocks_tolerance(weights) {
+        Some(usual) => Tolerance::Relative(arguments.tolerance.unwrap_or(usual)),
+        None => Tolerance::Largest(arguments.tolerance.unwrap_or_else(|| usual_tolerance(device, directory, weights))),
+    }
+}
+
+fn usual_tolerance(device: &Device, directory: &ModelDirectory, weights: WeightFormat) -> f64 {
     let depth = directory.config().depth;
-    match directory.dtype() {
+    let rounded_to = match weights {
+        WeightFormat::F16 => ComputeDtype::F16,
+        WeightFormat::Bf16 => ComputeDtype::Bf16,
+        WeightFormat::F32 | WeightFormat::Q8 | WeightFormat::Q4 => directory.dtype(),
+    };
+    match rounded_to {
         ComputeDtype::F32 if device.kind.is_cpu() => F32_TOLERANCE,
         ComputeDtype::F32 if device.kind.multiplies_in_tf32() => tf32_tolerance(depth),
         ComputeDtype::F32 => GPU_F32_TOLERANCE,
@@ -113,7 +129,7 @@ struct Verify<'a> {
     directory: &'a ModelDirectory,
     expected: Checkpoint,
     paths: Vec<VerifyPath>,
-    tolerance: f64,
+    tolerance: Tolerance,
     verbosity: Verbosity,
 }
 
@@ -151,7 +167,11 @@ fn print_table(comparisons: &[Comparison], paths: &[VerifyPath]) -> io::Result<(
             let style = if comparison.passes() { Style::new() } else { red };
             row.push(Cell::styled(style, difference(comparison)));
         }
-        row.push(Cell::new(if is_exact(first) { "equal".into() } else { significant(first.tolerance) }));
+        row.push(Cell::new(match first.tolerance {
+            _ if is_exact(first) => "equal".into(),
+            f64::INFINITY => "no limit".into(),
+            tolerance => significant(tolerance),
+        }));
         let passes = of_entry.iter().all(|comparison| comparison.passes());
         row.push(if passes { Cell::styled(green, "ok") } else { Cell::styled(red, "FAIL") });
         table.row(row);
@@ -161,7 +181,8 @@ fn print_table(comparisons: &[Comparison], paths: &[VerifyPath]) -> io::Result<(
         writeln!(stdout, "{line}")?;
     }
     let passed = comparisons.iter().filter(|comparison| comparison.passes()).count();
-    let measured = comparisons.iter().filter(|comparison| comparison.tolerance > 0.0);
+    let limited = |comparison: &&Comparison| comparison.tolerance > 0.0 && comparison.tolerance.is_finite();
+    let measured = comparisons.iter().filter(limited);
     let largest = measured.map(|comparison| comparison.difference / comparison.tolerance).fold(0.0, f64::max);
     writeln!(
         stdout,
@@ -171,14 +192,14 @@ fn print_table(comparisons: &[Comparison], paths: &[VerifyPath]) -> io::Result<(
     )
 }
 
-/// Token ids have to be equal.
+/// Token ids have to be equal, if there is a limit.
 fn is_exact(comparison: &Comparison) -> bool {
-    comparison.tolerance == 0.0 && comparison.magnitude == 0.0
+    comparison.is_of_tokens() && comparison.tolerance == 0.0
 }
 
 fn difference(comparison: &Comparison) -> String {
-    match is_exact(comparison) {
-        true if comparison.passes() => "equal".into(),
+    match comparison.is_of_tokens() {
+        true if comparison.difference == 0.0 => "equal".into(),
         true => format!("{} differ", comparison.difference),
         false => significant(comparison.difference),
     }
@@ -192,7 +213,7 @@ fn print_json(comparisons: &[Comparison]) -> anyhow::Result<()> {
                 "entry": comparison.entry,
                 "path": comparison.path.name(),
                 "difference": comparison.difference,
-                "tolerance": comparison.tolerance,
+                "tolerance": comparison.tolerance.is_finite().then_some(comparison.tolerance),
                 "magnitude": comparison.magnitude,
                 "passes": comparison.passes(),
             })

@@ -66,6 +66,7 @@ suite! {
     backends_pass_their_own_check,
     sixteen_bits_stay_near_published_outputs,
     a_trained_model_answers_in_every_dtype,
+    packed_weights_equal_the_same_numbers,
     an_own_block_is_refined_until_it_converges,
     an_own_mixer_and_criterion_run_inside,
 }

@@ -22,7 +22,7 @@ impl<B: Backend> FeedForward<B> {
     /// - x: `[rows, d_model]`
     /// - output: `[rows, d_model]`, in the weights' dtype
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let x = x.cast(self.gate.weight().dtype());
+        let x = x.cast(self.gate.dtype());
         let gate = self.gate.forward(x.clone());
         self.down.forward(swiglu(gate, self.up.forward(x)))
     }

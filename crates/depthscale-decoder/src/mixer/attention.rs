@@ -81,7 +81,7 @@ impl<B: Backend> Attention<B> {
         rows: Tensor<B, 2>,
         context: &mut BlockContext<'_, '_, B>,
     ) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        let rows = rows.cast(self.query.weight().dtype());
+        let rows = rows.cast(self.query.dtype());
         let queries = self.query_treatment.apply(self.query.forward(rows.clone()));
         let keys = context.rotate(self.key_treatment.apply(self.key.forward(rows.clone())));
         let mixed = context.attend(context.rotate(queries.clone()), keys, self.value.forward(rows), self.heads);

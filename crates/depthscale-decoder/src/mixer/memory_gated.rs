@@ -47,7 +47,7 @@ impl<B: Backend> MemoryGatedAttention<B> {
             context: Attention::load(parameters, path, stack)?,
             memory_key: parameters.linear(&format!("{path}.memory_key"))?,
             memory_value: parameters.linear(&format!("{path}.memory_value"))?,
-            gate: parameters.precise_linear(&format!("{path}.memory_gate.weight"))?,
+            gate: parameters.linear(&format!("{path}.memory_gate.weight"))?,
             gate_bias: parameters.param(&format!("{path}.memory_gate.bias"))?,
             config,
         })

@@ -48,7 +48,7 @@ impl<B: Backend> GatedRetention<B> {
             value: parameters.linear(&format!("{path}.value"))?,
             output: parameters.linear(&format!("{path}.output"))?,
             gate: parameters.linear(&format!("{path}.gate"))?,
-            decay: parameters.precise_linear(&format!("{path}.decay"))?,
+            decay: parameters.linear(&format!("{path}.decay"))?,
             heads: HeadShape::of(stack),
             temperature,
             norm_eps: parameters.norm_eps(),
@@ -60,7 +60,7 @@ impl<B: Backend> Mixer<B> for GatedRetention<B> {
     fn mix(&self, rows: Tensor<B, 2>, context: &mut BlockContext<'_, '_, B>) -> Tensor<B, 2> {
         // The decay is taken from the rows as they are, the rest in the dtype of the weights.
         let decay = self.decay.forward(rows.clone());
-        let rows = rows.cast(self.query.weight().dtype());
+        let rows = rows.cast(self.query.dtype());
         let queries = context.rotate(self.query.forward(rows.clone()));
         let keys = context.rotate(self.key.forward(rows.clone())) * self.heads.scale();
         let values = self.value.forward(rows.clone());

@@ -12,7 +12,7 @@ mod wave;
 
 pub(crate) use keys::Keys;
 pub(crate) use live::History;
-pub(crate) use rows::RowSet;
+pub(crate) use rows::{RowSet, index_tensor};
 
 pub use context::BlockContext;
 pub use depthscale_kernels::HeadShape;

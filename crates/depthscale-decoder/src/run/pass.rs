@@ -9,7 +9,7 @@ use depthscale_types::{AfterStep, BlockEvaluations, InitialState, Readout, Stack
 
 use super::BlockContext;
 use super::keys::Keys;
-use super::rows::{RowSet, index_tensor, pick};
+use super::rows::{RowSet, pick};
 use crate::block::{Block, RecurrentBlock};
 use crate::cache::{Place, SlotKind};
 use crate::decoder::RecurrentDecoder;
@@ -31,8 +31,7 @@ pub(super) struct StepInput<'a, B: Backend> {
 impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     /// `[rows, d_model]`.
     pub(super) fn embed(&self, tokens: &[u32]) -> Tensor<B, 2> {
-        let ids = index_tensor(tokens.iter().map(|&token| i64::from(token)).collect(), &self.device());
-        let rows = self.embedding.val().select(0, ids).cast(FloatDType::F32);
+        let rows = self.embedding.look_up(tokens, &self.device());
         match self.config.embedding_scale {
             1.0 => rows,
             scale => rows * scale,

@@ -27,6 +27,13 @@ pub(super) enum EntryKind {
     Greedy { zero_initial_state: bool },
 }
 
+impl EntryKind {
+    /// Whether it holds logits after steps that no gate chooses.
+    pub(super) fn is_logits(&self) -> bool {
+        matches!(self, Self::Logits { .. } | Self::Weighted)
+    }
+}
+
 /// The state a run begins from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Start {

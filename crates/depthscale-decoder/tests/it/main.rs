@@ -7,6 +7,7 @@ mod published;
 mod reasoning;
 mod requests;
 mod unroll;
+mod weights;
 
 /// Everything public can be handed to another thread.
 #[test]

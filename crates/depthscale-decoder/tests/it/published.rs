@@ -1,7 +1,7 @@
 //! Published sizes, from the published configs alone.
 
 use depthscale_decoder::Published;
-use depthscale_types::{DecoderConfig, ExitPolicy, KvRetention, MemoryQuery};
+use depthscale_types::{DecoderConfig, ExitPolicy, KvRetention, MemoryQuery, WeightFormat};
 use serde_json::{Value, json};
 
 fn read(config: Value) -> Published {
@@ -117,7 +117,7 @@ fn weights_and_activations_do_not_grow_with_depth() {
             depth,
             chunk: 256,
             retention: KvRetention::PerStep,
-            weight_bytes: 4,
+            weights: WeightFormat::F32,
             cache_bytes: 4,
         })
     };

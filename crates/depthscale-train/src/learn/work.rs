@@ -1,6 +1,6 @@
 //! What a training step computes.
 
-use depthscale_types::{DecoderConfig, WorkQuery};
+use depthscale_types::{DecoderConfig, WeightFormat, WorkQuery};
 
 use crate::data::Batch;
 use crate::recipe::{DepthDraw, LossKind};
@@ -14,7 +14,8 @@ pub fn training_flops(config: &DecoderConfig, batch: &Batch, draws: &[DepthDraw]
     let of = |((input, targets), draw): ((&Vec<u32>, &Vec<u32>), &DepthDraw)| {
         let forward = |depth| {
             let (tokens, chunk) = (input.len(), input.len());
-            let query = WorkQuery { context: 0, tokens, batch: 1, depth, chunk, weight_bytes: 4, cache_bytes: 4 };
+            let query =
+                WorkQuery { context: 0, tokens, batch: 1, depth, chunk, weights: WeightFormat::F32, cache_bytes: 4 };
             config.work(&query).flops
         };
         let one = forward(1);

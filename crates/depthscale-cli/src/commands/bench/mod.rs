@@ -11,7 +11,7 @@ use clap::Args;
 use depthscale::backends::{BackendKind, Device};
 use depthscale::decoder::Published;
 use depthscale::prelude::KvRetention;
-use depthscale::types::ComputeDtype;
+use depthscale::types::{ComputeDtype, WeightFormat};
 use depthscale_bench::{
     BenchError, Benchmark, Build, Case, Compared, Event, Phase, Plan, Preset, Record, ResultsWriter, Subject, Timing,
     compare, read_results, report,
@@ -49,9 +49,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1")]
     batch: Vec<usize>,
 
-    /// What weights, products and caches are computed in: f32, f16 or bf16
+    /// What products and caches are computed in: f32, f16 or bf16
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "f32")]
     dtype: Vec<ComputeDtype>,
+
+    /// What matrices are kept in: f32, f16, bf16, q8 or q4; without it, in the dtype's own format
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    weights: Vec<WeightFormat>,
 
     /// Which keys and values are kept: per-step, shared, first-then-shared or last-step-after-prefill
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "per-step")]
@@ -182,8 +186,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<(Vec<Record>, bool)> {
                 writer.write(record)?;
                 measured.push(record.clone());
             }
-            Event::Skipped(device, dtype, case, why) => {
-                let what = case.map_or_else(|| dtype.to_string(), |case| name(&case));
+            Event::Skipped(device, dtype, weights, case, why) => {
+                let what = case.map_or_else(|| kept(dtype, weights), |case| name(&case));
                 skipped.push(format!("skipped {what} on {}: {why}", device.kind));
                 if !arguments.quiet {
                     progress.say(&skipped[skipped.len() - 1]);
@@ -231,8 +235,13 @@ fn show(progress: &Shown, event: &Event<'_>, done: usize, n_cases: usize, parame
 }
 
 fn name(case: &Case) -> String {
-    let Case { phase, dtype, retention, depth, context, batch, .. } = case;
-    format!("{phase} in {dtype}, {retention}, depth {depth}, context {context}, batch {batch}")
+    let &Case { phase, dtype, weights, retention, depth, context, batch, .. } = case;
+    let kept = kept(dtype, weights);
+    format!("{phase} in {kept}, {retention}, depth {depth}, context {context}, batch {batch}")
+}
+
+fn kept(dtype: ComputeDtype, weights: WeightFormat) -> String {
+    if weights == dtype.into() { dtype.to_string() } else { format!("{dtype} with weights in {weights}") }
 }
 
 impl Arguments {
@@ -254,6 +263,7 @@ impl Arguments {
         };
         Plan {
             dtypes: self.dtype.clone(),
+            weights: self.weights.clone(),
             retentions: self.kv.clone(),
             depths: self.depths.clone(),
             contexts: self.context.clone(),
@@ -266,7 +276,8 @@ impl Arguments {
 
     /// Cases of one device.
     fn n_cases(&self) -> usize {
-        [self.dtype.len(), self.kv.len(), self.depths.len(), self.context.len(), self.batch.len(), self.phases.len()]
+        let formats = self.dtype.len() * self.weights.len().max(1);
+        [formats, self.kv.len(), self.depths.len(), self.context.len(), self.batch.len(), self.phases.len()]
             .into_iter()
             .product()
     }

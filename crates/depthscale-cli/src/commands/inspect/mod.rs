@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use clap::Args;
 use depthscale::decoder::{ModelDirectory, Published};
-use depthscale::types::{ComputeDtype, DecoderConfig, ExitPolicy, MemoryQuery};
+use depthscale::types::{ComputeDtype, DecoderConfig, ExitPolicy, MemoryQuery, WeightFormat};
 use serde_json::json;
 
 use crate::display::{Align, Cell, Paint, Table, bytes, grouped};
@@ -37,6 +37,10 @@ pub(crate) struct Arguments {
     /// What weights and caches are kept in: f32, f16 or bf16
     #[arg(long, value_name = "DTYPE", default_value_t)]
     dtype: ComputeDtype,
+
+    /// What matrices are kept in: f32, f16, bf16, q8 or q4; without it, in the dtype's own format
+    #[arg(long, value_name = "FORMAT")]
+    weights: Option<WeightFormat>,
 
     /// Print one JSON object
     #[arg(long)]
@@ -94,7 +98,7 @@ impl Arguments {
             batch: self.batch,
             chunk: CHUNK,
             retention: Default::default(),
-            weight_bytes: self.dtype.bytes(),
+            weights: self.weights.unwrap_or(self.dtype.into()),
             cache_bytes: self.dtype.bytes(),
         };
         let limits = [
