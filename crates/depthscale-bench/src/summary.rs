@@ -31,7 +31,7 @@ pub const COLUMNS: [Column; 19] = [
     column("model", ColumnKind::Name, |record| record.model.name.clone()),
     column("backend", ColumnKind::Name, |record| record.device.backend.clone()),
     column("dtype", ColumnKind::Name, |record| record.case.dtype.to_string()),
-    column("weights", ColumnKind::Name, |record| record.case.weights.to_string()),
+    column("weights", ColumnKind::Name, |record| format!("weights in {}", record.case.weights)),
     column("kv", ColumnKind::Name, |record| record.case.retention.to_string()),
     column("phase", ColumnKind::Name, |record| record.case.phase.to_string()),
     column("batch", ColumnKind::Setting, |record| record.case.batch.to_string()),

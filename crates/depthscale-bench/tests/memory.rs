@@ -48,7 +48,7 @@ fn run(device: &Device, plan: Plan) -> Vec<Record> {
     let outcome = benchmark.run(std::slice::from_ref(device), &mut |event| {
         match event {
             Event::Measured(record) => records.push(record.clone()),
-            Event::Skipped(_, _, _, why) => panic!("{why}"),
+            Event::Skipped(_, _, _, _, why) => panic!("{why}"),
             _ => {}
         }
         Ok(())

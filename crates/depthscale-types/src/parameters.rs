@@ -45,7 +45,12 @@ impl ParameterSpec {
     /// What it is kept in where weights are kept in a format: that for matrices whose rows are whole blocks, f32 for the
     /// others and for norms, biases and gates.
     pub fn kept_in(&self, weights: WeightFormat) -> WeightFormat {
-        if self.is_weight() && weights.divides(self.width()) { weights } else { WeightFormat::F32 }
+        match weights {
+            _ if !self.is_weight() || !weights.divides(self.width()) => WeightFormat::F32,
+            // What is read in and read out is met once a token, and its error is in every logit.
+            WeightFormat::Q4 if self.path == "embedding" || self.path == "head" => WeightFormat::Q8,
+            _ => weights,
+        }
     }
 
     /// Bytes that it takes then.

@@ -12,7 +12,8 @@ use crate::error::Error;
 /// [`ComputeDtype`] says otherwise.
 ///
 /// The blocks of `q8` and `q4` are 32 neighbours of a row with a scale of 16 bits: 8.5 and 4.5 bits a weight. A matrix whose
-/// rows are not whole blocks stays f32.
+/// rows are not whole blocks stays f32, and under `q4` the embedding and the output head are `q8`; see
+/// [`ParameterSpec::kept_in`](crate::ParameterSpec::kept_in).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightFormat {

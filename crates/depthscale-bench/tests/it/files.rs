@@ -74,7 +74,7 @@ fn lines_that_are_no_results_are_told_by_number() {
         assert!(error.contains(expected), "{error}");
     }
     let values = [
-        ("/format", json!("depthscale-bench/2"), "format is \"depthscale-bench/2\", and this build reads"),
+        ("/format", json!("depthscale-bench/1"), "format is \"depthscale-bench/1\", and this build reads"),
         ("/seconds", json!([]), "seconds holds no samples"),
         ("/seconds/0", json!(-1.0), "seconds holds -1"),
         ("/seconds/0", json!("fast"), "invalid type"),

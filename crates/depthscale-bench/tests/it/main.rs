@@ -17,6 +17,7 @@ fn record() -> Record {
     let case = Case {
         phase: Phase::Decode,
         dtype: ComputeDtype::F32,
+        weights: WeightFormat::F32,
         retention: KvRetention::PerStep,
         depth: 4,
         context: 128,

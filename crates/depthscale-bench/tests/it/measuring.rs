@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use depthscale_backends::BackendKind;
 use depthscale_bench::{BenchError, Benchmark, Build, Event, Phase, Plan, Record, Subject, Timing};
-use depthscale_types::{ComputeDtype, KvRetention};
+use depthscale_types::{ComputeDtype, KvRetention, WeightFormat};
 
 fn subject() -> Subject {
     Subject::Directory(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ouro-arith"))
@@ -24,7 +24,7 @@ fn run(plan: Plan) -> (Vec<Record>, Vec<String>) {
     let outcome = benchmark.run(&[device], &mut |event| {
         match event {
             Event::Measured(record) => records.push(record.clone()),
-            Event::Skipped(_, _, _, why) => skipped.push(why),
+            Event::Skipped(_, _, _, _, why) => skipped.push(why),
             _ => {}
         }
         Ok(())
@@ -107,11 +107,20 @@ fn whoever_is_told_may_stop_it() {
 }
 
 #[test]
-fn a_dtype_is_measured_in_its_own_right() {
+fn dtypes_and_weight_formats_are_measured_in_their_own_right() {
     let (records, _) = run(Plan { dtypes: vec![ComputeDtype::F32, ComputeDtype::F16], ..plan() });
-    let weights = |dtype| {
-        let record = records.iter().find(|record| record.case.dtype == dtype).expect("measured");
-        record.memory.predicted.weights
-    };
-    assert_eq!(weights(ComputeDtype::F32), 2 * weights(ComputeDtype::F16));
+    let formats = |records: &[Record]| records.iter().map(|record| record.case.weights).collect::<Vec<_>>();
+    let halves = formats(&records);
+    assert!(halves.contains(&WeightFormat::F32) && halves.contains(&WeightFormat::F16));
+    let (blocks, skipped) = run(Plan { weights: vec![WeightFormat::Q8, WeightFormat::Q4], ..plan() });
+    assert!(
+        formats(&blocks).contains(&WeightFormat::Q8) && formats(&blocks).contains(&WeightFormat::Q4),
+        "{skipped:?}"
+    );
+    for record in records.iter().chain(&blocks) {
+        let expected = record.model.config.parameter_bytes(record.case.weights);
+        assert_eq!(record.memory.predicted.weights, expected);
+    }
+    let (none, skipped) = run(Plan { dtypes: vec![ComputeDtype::F16], weights: vec![WeightFormat::Q8], ..plan() });
+    assert!(none.is_empty() && skipped[0].contains("weights q8 does not go with dtype f16"), "{skipped:?}");
 }

@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use depthscale::backends::Device;
-use depthscale::checkpoint::{Checkpoint, EXPECTED_FILE};
+use depthscale::checkpoint::{Checkpoint, CheckpointWriter, EXPECTED_FILE, Overwrite, StoredTensor};
 use depthscale::decoder::ModelDirectory;
 use depthscale::decoder::verify::{
-    Comparison, F32_TOLERANCE, GPU_F32_TOLERANCE, Tolerance, VerifyPath, blocks_tolerance, rounding_tolerance,
-    tf32_tolerance, verify,
+    Comparison, F32_TOLERANCE, GPU_F32_TOLERANCE, Tolerance, VerifyPath, blocks_tolerance, own_outputs,
+    rounding_tolerance, tf32_tolerance, verify,
 };
 use depthscale::prelude::*;
 use depthscale::types::{ComputeDtype, WeightFormat};
@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
     #[arg(value_name = "DIR")]
     model: PathBuf,
 
-    /// Outputs of the published implementation; without it, expected.safetensors beside the model
+    /// Outputs of the published implementation; without it, expected.safetensors beside the model. Where there is none and
+    /// weights are kept in fewer bits, they are compared with the same model in f32, on some tokens
     #[arg(long, value_name = "FILE")]
     expected: Option<PathBuf>,
 
@@ -60,8 +61,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let directory = arguments.backend.open(&arguments.model)?;
     let device = arguments.backend.device(&directory)?;
+    let packed = directory.weights_where(device.kind.keeps_packed()) != directory.dtype().into();
+    let expected = match find_expected(arguments) {
+        Some(path) => Checkpoint::open_file(&path)?,
+        None if packed => own_outputs_in_f32(arguments, &device)?,
+        None => {
+            bail!("{}: no {EXPECTED_FILE} beside the model: nothing to compare with", arguments.model.display())
+        }
+    };
     let task = Verify {
-        expected: open_expected(arguments)?,
+        expected,
         directory: &directory,
         paths: arguments.paths(),
         tolerance: tolerance(arguments, &device, &directory),
@@ -114,14 +123,45 @@ impl Arguments {
     }
 }
 
-fn open_expected(arguments: &Arguments) -> anyhow::Result<Checkpoint> {
+fn find_expected(arguments: &Arguments) -> Option<PathBuf> {
     let beside = arguments.model.join(EXPECTED_FILE);
-    let path = match &arguments.expected {
-        Some(path) => path,
-        None if beside.exists() => &beside,
-        None => bail!("{}: no {EXPECTED_FILE} beside the model: nothing to compare with", arguments.model.display()),
-    };
-    Ok(Checkpoint::open_file(path)?)
+    arguments.expected.clone().or_else(|| beside.exists().then_some(beside))
+}
+
+/// Tokens that a model is compared with itself on.
+const TOKENS: usize = 48;
+
+/// What the model gives with its weights in f32, for some tokens at every depth.
+fn own_outputs_in_f32(arguments: &Arguments, device: &Device) -> anyhow::Result<Checkpoint> {
+    let directory = ModelDirectory::open(&arguments.model)?.with_weights(WeightFormat::F32);
+    let verbosity = arguments.backend.verbosity();
+    if !verbosity.is_quiet() {
+        writeln!(io::stderr(), "no {EXPECTED_FILE} beside the model: compared with itself in f32, on {TOKENS} tokens")?;
+    }
+    let outputs = run_on(device, OwnOutputs { directory: &directory, verbosity })?;
+    let scratch = tempfile::tempdir().context("no temporary directory can be made")?;
+    let path = CheckpointWriter::new(scratch.path(), Overwrite::No).write_single(&outputs)?;
+    // The file may go once it is open.
+    Ok(Checkpoint::open_file(&path)?)
+}
+
+/// Loads a decoder and records its outputs.
+struct OwnOutputs<'a> {
+    directory: &'a ModelDirectory,
+    verbosity: Verbosity,
+}
+
+impl BackendTask for OwnOutputs<'_> {
+    type Output = depthscale::Result<Vec<StoredTensor>>;
+
+    fn run<B: Backend>(self, device: B::Device) -> Self::Output {
+        let config = self.directory.config();
+        let bar = loading(config.parameter_count(), self.verbosity);
+        let decoder = self.directory.load::<B>(&device, &mut |loaded| bar.position(loaded))?;
+        let n = TOKENS.min(config.max_positions);
+        let tokens: Vec<u32> = (0..n).map(|at| ((at * 13 + at / 7) % config.vocab_size) as u32).collect();
+        Ok(own_outputs(&decoder, &tokens)?)
+    }
 }
 
 /// Loads a decoder and compares it.

@@ -9,6 +9,7 @@ mod builtin;
 mod commands;
 mod generate;
 mod training;
+mod weights;
 
 use std::io::Write;
 use std::path::PathBuf;

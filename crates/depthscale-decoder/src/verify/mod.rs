@@ -4,7 +4,10 @@
 //! which every call begins with empty caches, and the cached path, fed in chunks and then token by token.
 
 mod entries;
+mod own;
 mod runs;
+
+pub use own::own_outputs;
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
