@@ -16,8 +16,8 @@ use crate::{CheckpointError, StoredDtype, TensorInfo, convert, similar};
 
 /// A checkpoint opened for reading.
 ///
-/// Its files are mapped into memory and stay so until it is dropped; tensor data is read from disk when a tensor is
-/// asked for. The files must not be written into or truncated in place meanwhile. Replacing them, as
+/// Its files are mapped into memory and stay so until it and every view of [`stored_rows`](Self::stored_rows) are dropped;
+/// tensor data is read from disk when a tensor is asked for. The files must not be written into or truncated in place meanwhile. Replacing them, as
 /// [`CheckpointWriter`](crate::CheckpointWriter) does, is fine (Windows refuses it while they are open).
 ///
 /// It is `Send` and `Sync`: several threads may read from one checkpoint.

@@ -234,6 +234,15 @@ pub enum CheckpointError {
         needed: usize,
     },
 
+    /// Bytes to be written are in a format that is not written.
+    #[error("tensor {name:?} is in {dtype}, which is not written")]
+    DtypeNotWritten {
+        /// The tensor.
+        name: String,
+        /// Its format.
+        dtype: StoredDtype,
+    },
+
     /// A tensor has another shape than the reader expects.
     #[error("{path}: tensor {name:?}: expected shape {expected:?}, found {found:?}")]
     ShapeMismatch {

@@ -140,7 +140,7 @@ impl sealed::Tensor for StoredTensor {
             StoredDtype::I64 => Dtype::I64,
             StoredDtype::I32 => Dtype::I32,
             StoredDtype::I8 => Dtype::I8,
-            // What is not read is written as what it is: bytes.
+            // Others are refused before they are written.
             StoredDtype::U8 | StoredDtype::Other(_) => Dtype::U8,
         }
     }
@@ -150,6 +150,9 @@ impl sealed::Tensor for StoredTensor {
     }
 
     fn check(&self) -> Result<(), CheckpointError> {
+        if let StoredDtype::Other(_) = self.dtype {
+            return Err(CheckpointError::DtypeNotWritten { name: self.name.clone(), dtype: self.dtype });
+        }
         let n_values = self.shape.iter().try_fold(1_usize, |n, &dim| n.checked_mul(dim)).unwrap_or(usize::MAX);
         let needed = n_values.saturating_mul(sealed::Tensor::dtype(self).bitsize() / 8);
         if needed == self.bytes.len() {
@@ -169,7 +172,8 @@ impl sealed::Tensor for StoredTensor {
     }
 }
 
-/// Writes checkpoints into a model directory: `f32` tensors bit for bit, others rounded to their format.
+/// Writes checkpoints into a model directory: `f32` tensors bit for bit, others rounded to their format, [`StoredTensor`]s byte
+/// for byte.
 ///
 /// Everything is written under temporary names in the same directory and brought to disk before anything gets its
 /// real name, so an error such as a full disk leaves what was there before. Files of the same tensors are the same

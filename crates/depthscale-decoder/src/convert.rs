@@ -10,13 +10,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use depthscale_checkpoint::{
-    Checkpoint, CheckpointError, CheckpointWriter, EXPECTED_FILE, Overwrite, StoredDtype, StoredTensor,
-    write_atomically,
+    Checkpoint, CheckpointError, CheckpointWriter, EXPECTED_FILE, INDEX_FILE, Overwrite, SINGLE_FILE, StoredDtype,
+    StoredTensor, write_atomically,
 };
 use depthscale_kernels::{PackError, PackedWeight};
 use depthscale_types::{ParameterSpec, WeightFormat};
 use serde::{Deserialize, Serialize};
 
+use crate::calibrated::EXIT_FILE;
 use crate::error::{DecoderError, Result};
 use crate::families::{self, Location};
 use crate::model::ModelDirectory;
@@ -85,6 +86,11 @@ impl Manifest {
         Ok(())
     }
 
+    /// Whether it names a tensor: those of scales are not named.
+    pub(crate) fn names(&self, tensor: &str) -> bool {
+        self.tensors.contains_key(tensor)
+    }
+
     /// What a tensor is kept in; f32 where it is not named.
     pub(crate) fn kept_in(&self, tensor: &str) -> WeightFormat {
         self.tensors.get(tensor).copied().unwrap_or_default()
@@ -107,7 +113,13 @@ fn codes(format: WeightFormat, [rows, width]: [usize; 2]) -> (StoredDtype, [usiz
 /// The rows of a tensor as they lie in a checkpoint that keeps it in a format other than f32.
 pub(crate) fn stored(checkpoint: &Checkpoint, format: WeightFormat, location: &Location) -> Result<PackedWeight> {
     let Location { tensor, shape, rows } = location;
-    let whole = [shape[0], shape[1]];
+    let &[n, width] = shape.as_slice() else {
+        return Err(DecoderError::Manifest {
+            path: checkpoint.path().join(WEIGHTS_FILE),
+            message: format!("says tensor {tensor} is kept in {format}, which is for matrices"),
+        });
+    };
+    let whole = [n, width];
     let view = |name: &str, dtype, shape: [usize; 2]| checkpoint.stored_rows(name, dtype, &shape, rows.clone());
     let (codes, scales) = match format {
         WeightFormat::F16 => (view(tensor, StoredDtype::F16, whole)?, Default::default()),
@@ -148,7 +160,7 @@ pub(crate) fn pack_rows(directory: &ModelDirectory, location: &Location, format:
 
 impl ModelDirectory {
     /// Writes the model into another directory with its weights in a format: safetensors under the published names, a
-    /// manifest ([`WEIGHTS_FILE`]), config.json as it is, and what lies beside it: tokenizer, exit, expected outputs. It is
+    /// manifest ([`WEIGHTS_FILE`]), the same config.json, and what lies beside it: tokenizer, exit, expected outputs. It is
     /// opened as any other, and loaded without copying the weights.
     ///
     /// Copies of tied weights and buffers are left out. `progress` is told the number of parameters converted so far, and may
@@ -168,10 +180,12 @@ impl ModelDirectory {
             return Err(DecoderError::ConvertedInPlace { path: to.to_path_buf() });
         }
         let [config, manifest] = [CONFIG_FILE, WEIGHTS_FILE].map(|name| to.join(name));
-        for path in [&config, &manifest] {
-            // Told before the weights are written, so that they do not come to lie beside another config.
+        let rest = beside(self.path())?;
+        let written = [CONFIG_FILE, WEIGHTS_FILE, SINGLE_FILE, INDEX_FILE].into_iter().map(str::to_owned);
+        for path in written.chain(rest.iter().cloned()).map(|name| to.join(name)) {
+            // Told before anything is written, so that no half of one model comes to lie beside half of another.
             if overwrite == Overwrite::No && path.exists() {
-                return Err(DecoderError::Checkpoint(CheckpointError::AlreadyExists { path: path.clone() }));
+                return Err(DecoderError::Checkpoint(CheckpointError::AlreadyExists { path }));
             }
         }
         self.check_tied_copy()?;
@@ -186,7 +200,7 @@ impl ModelDirectory {
         let contents = Manifest { format: FORMAT.into(), weights, tensors: converted.formats };
         write_atomically(&manifest, &json(&contents), overwrite)?;
         write_atomically(&config, &json(&self.published().config_json), overwrite)?;
-        copy_the_rest(self.path(), to, overwrite)?;
+        copy(&rest, self.path(), to, overwrite)?;
         Ok(ControlFlow::Continue(()))
     }
 }
@@ -261,18 +275,36 @@ impl Converted {
     }
 }
 
-/// Copies what is neither weights nor written otherwise.
-fn copy_the_rest(from: &Path, to: &Path, overwrite: Overwrite) -> Result<()> {
-    let failed = |path: &Path, doing, source| {
-        DecoderError::Checkpoint(CheckpointError::Io { path: path.to_path_buf(), doing, source })
-    };
-    let entries = std::fs::read_dir(from).map_err(|error| failed(from, "list the directory", error))?;
+fn failed(path: &Path, doing: &'static str, source: std::io::Error) -> DecoderError {
+    DecoderError::Checkpoint(CheckpointError::Io { path: path.to_path_buf(), doing, source })
+}
+
+/// The names of the files beside a model that are neither weights nor written otherwise.
+fn beside(directory: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(directory).map_err(|error| failed(directory, "list the directory", error))?;
+    let mut names = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| failed(from, "list the directory", error))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if is_copied(name) && path.is_file() {
-            let contents = std::fs::read(&path).map_err(|error| failed(&path, "read the file", error))?;
-            write_atomically(&to.join(name), &contents, overwrite)?;
+        let path = entry.map_err(|error| failed(directory, "list the directory", error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| is_copied(name));
+        names.extend(name.filter(|_| path.is_file()).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// Copies files by their names. An exit and expected outputs that are there of another model do not stay.
+fn copy(names: &[String], from: &Path, to: &Path, overwrite: Overwrite) -> Result<()> {
+    for name in names {
+        let path = from.join(name);
+        let contents = std::fs::read(&path).map_err(|error| failed(&path, "read the file", error))?;
+        write_atomically(&to.join(name), &contents, overwrite)?;
+    }
+    for name in [EXIT_FILE, EXPECTED_FILE].into_iter().filter(|stale| !names.iter().any(|name| name == stale)) {
+        let path = to.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(failed(&path, "remove the replaced file", error));
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -280,10 +312,13 @@ fn copy_the_rest(from: &Path, to: &Path, overwrite: Overwrite) -> Result<()> {
 
 /// Whether a file beside a model belongs beside the converted one.
 fn is_copied(name: &str) -> bool {
-    let other = [CONFIG_FILE, WEIGHTS_FILE, depthscale_checkpoint::INDEX_FILE];
+    let other = [CONFIG_FILE, WEIGHTS_FILE];
     let kinds = [".json", ".txt", ".jinja", ".model", ".md"];
     let licence = ["LICENSE", "LICENCE", "NOTICE"].iter().any(|start| name.starts_with(start));
-    !other.contains(&name) && (name == EXPECTED_FILE || licence || kinds.iter().any(|kind| name.ends_with(kind)))
+    let index = name.ends_with(".index.json");
+    !other.contains(&name)
+        && !index
+        && (name == EXPECTED_FILE || licence || kinds.iter().any(|kind| name.ends_with(kind)))
 }
 
 #[cfg(test)]
@@ -295,7 +330,13 @@ mod tests {
         for name in ["tokenizer.json", "exit.json", "chat_template.jinja", "LICENSE", EXPECTED_FILE] {
             assert!(is_copied(name), "{name}");
         }
-        for name in ["model.safetensors", "model.safetensors.index.json", "config.json", WEIGHTS_FILE, "run.bin"] {
+        for name in [
+            "model.safetensors",
+            "model.safetensors.index.json",
+            "pytorch_model.bin.index.json",
+            "config.json",
+            WEIGHTS_FILE,
+        ] {
             assert!(!is_copied(name), "{name}");
         }
     }

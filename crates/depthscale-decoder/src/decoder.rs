@@ -166,7 +166,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         &self.config
     }
 
-    /// The dtype its matrices are kept and multiplied in.
+    /// The dtype its matrices are multiplied in; see [`weights`](Self::weights) for what they are kept in.
     pub fn dtype(&self) -> ComputeDtype {
         match self.embedding.dtype() {
             DType::F16 => ComputeDtype::F16,
@@ -175,12 +175,12 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         }
     }
 
-    /// What its matrices are kept in, those aside whose rows are not whole blocks.
+    /// What its matrices are kept in, the exceptions of [`ParameterSpec::kept_in`](depthscale_types::ParameterSpec::kept_in) aside.
     pub fn weights(&self) -> WeightFormat {
         self.weights
     }
 
-    /// Whether weights are packed: kept in another format than the dtype's, and not trained.
+    /// Whether weights were to be packed: kept in another format than the dtype's, and not trained.
     pub fn is_packed(&self) -> bool {
         self.weights != self.dtype().into()
     }

@@ -113,7 +113,7 @@ pub enum DecoderError {
     /// A weight that a format cannot hold.
     #[error("tensor {tensor}: element {index} is {value}, too large for {weights}")]
     WeightTooLarge {
-        /// The tensor, by its name in the decoder.
+        /// The tensor, by its name in the file or in the decoder.
         tensor: String,
         /// Index of the element.
         index: usize,

@@ -86,6 +86,11 @@ impl ModelDirectory {
         self.weights.or(converted.filter(|_| usable)).unwrap_or(self.dtype.into())
     }
 
+    /// Whether its files hold less of its weights than f32 would: they were converted to another format.
+    pub fn was_rounded(&self) -> bool {
+        self.converted_to().is_some_and(|weights| weights != WeightFormat::F32)
+    }
+
     /// What its weights were converted to, if they were.
     pub fn converted_to(&self) -> Option<WeightFormat> {
         self.manifest.as_ref().map(|manifest| manifest.weights)
@@ -122,18 +127,28 @@ impl ModelDirectory {
         &self.checkpoint
     }
 
-    /// Elements stored in its files, copies of tied weights and buffers among them.
+    /// Elements stored in its files, copies of tied weights and buffers among them, scales of blocks not.
     pub fn stored_parameters(&self) -> u64 {
-        let infos = self.checkpoint.names().filter_map(|name| self.checkpoint.info(name));
-        infos.map(|info| info.shape.iter().map(|&size| size as u64).product::<u64>()).sum()
+        let elements = |name: &str| {
+            let info = self.checkpoint.info(name)?;
+            let count = info.shape.iter().map(|&size| size as u64).product::<u64>();
+            match (&self.manifest, self.stored_in(name)) {
+                (Some(manifest), _) if !manifest.names(name) => None,
+                // Two codes in a byte.
+                (_, WeightFormat::Q4) => Some(2 * count),
+                _ => Some(count),
+            }
+        };
+        self.checkpoint.names().filter_map(elements).sum()
     }
 
-    /// Loads the weights. Those that are stored in the format they are to be kept in (16 bits, or blocks of a converted model)
-    /// are not copied: they stay in the mapped file. `progress` is told the number of parameters loaded so far.
+    /// Loads the weights. Where the dtype is f32, those that are stored in the format they are to be kept in (16 bits, or blocks of
+    /// a converted model) are not copied: they stay in the mapped file, which must not be written into while the decoder lives.
+    /// `progress` is told the number of parameters loaded so far.
     ///
     /// # Errors
-    /// If the device does not compute in the dtype or keep the weights in the format, a tensor cannot be read or holds a value that is not finite, or a second
-    /// copy of a tied head is another.
+    /// If the device does not compute in the dtype or keep the weights in the format, a tensor cannot be read or holds a value
+    /// that is not finite or too large for the format, or a second copy of a tied head is another.
     pub fn load<B: Backend>(
         &self,
         device: &B::Device,
@@ -170,12 +185,23 @@ impl ModelDirectory {
     /// The values of the rows of a tensor, whatever they are stored in.
     pub(crate) fn values_at(&self, location: &Location) -> Result<Vec<f32>> {
         let values = match self.stored_in(&location.tensor) {
-            format if format.is_blocks() => stored(&self.checkpoint, format, location)?.unpack(),
+            format if format.is_blocks() => self.stored_at(format, location)?.unpack(),
             _ => self.checkpoint.read_rows_f32(&location.tensor, &location.shape, location.rows.clone())?,
         };
         match first_non_finite(&values) {
             Some(at) => Err(non_finite(location, at, values[at])),
             None => Ok(values),
+        }
+    }
+
+    /// The rows of a tensor as they are stored in a format other than f32, all of them finite.
+    fn stored_at(&self, format: WeightFormat, location: &Location) -> Result<PackedWeight> {
+        let packed = stored(&self.checkpoint, format, location)?;
+        match packed.first_non_finite() {
+            // Of a block, the first weight.
+            Some((at, value)) if format.is_blocks() => Err(non_finite(location, at * WeightFormat::BLOCK, value)),
+            Some((at, value)) => Err(non_finite(location, at, value)),
+            None => Ok(packed),
         }
     }
 
@@ -281,12 +307,7 @@ impl ParameterSource for CheckpointSource<'_> {
             self.tell(parameter.count());
             return Ok(Some(packed));
         }
-        let packed = stored(&self.directory.checkpoint, format, &location)?;
-        if let Some(at) = packed.first_non_finite() {
-            // Of a block, the first weight.
-            let index = if format.is_blocks() { at * WeightFormat::BLOCK } else { at };
-            return Err(non_finite(&location, index, f32::NAN));
-        }
+        let packed = self.directory.stored_at(format, &location)?;
         self.tell(parameter.count());
         Ok(Some(packed))
     }

@@ -13,6 +13,7 @@ use depthscale_types::{ComputeDtype, DecoderConfig};
 use serde_json::Value;
 
 use crate::build::param_id;
+use crate::convert::WEIGHTS_FILE;
 use crate::decoder::RecurrentDecoder;
 use crate::error::{DecoderError, Result};
 use crate::families;
@@ -118,9 +119,12 @@ pub(crate) fn write_model(
     overwrite: Overwrite,
 ) -> Result<()> {
     let config_path = to.join(CONFIG_FILE);
+    let manifest = to.join(WEIGHTS_FILE);
     // Told before the weights are written, so that they do not come to lie beside another config.
-    if overwrite == Overwrite::No && config_path.exists() {
-        return Err(DecoderError::Checkpoint(CheckpointError::AlreadyExists { path: config_path }));
+    for path in [&config_path, &manifest] {
+        if overwrite == Overwrite::No && path.exists() {
+            return Err(DecoderError::Checkpoint(CheckpointError::AlreadyExists { path: path.clone() }));
+        }
     }
     let tensors: Vec<_> = tensors.into_values().collect();
     let writer = CheckpointWriter::new(to, overwrite);
@@ -130,7 +134,17 @@ pub(crate) fn write_model(
     };
     let text = serde_json::to_vec_pretty(config_json).unwrap_or_else(|error| unreachable!("plain JSON: {error}"));
     write_atomically(&config_path, &text, overwrite)?;
-    Ok(())
+    // Of a converted model that was there: it says nothing of these weights.
+    match std::fs::remove_file(&manifest) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(DecoderError::Checkpoint(CheckpointError::Io {
+                path: manifest,
+                doing: "remove the replaced file",
+                source,
+            }))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Collects the values of every parameter by its id.

@@ -13,7 +13,7 @@ use crate::softmax::{Visible, softmax_visible};
 ///
 /// # Shapes
 /// - queries: `[rows, n_heads * head_dim]`, cast to the dtype of the values
-/// - keys, values: `[n_kv_heads, keys, head_dim]`
+/// - keys, values: `[n_kv_heads, keys, head_dim]`, both of one dtype
 /// - visible: a range of keys for each row
 /// - output: `[rows, n_heads * head_dim]`, in the dtype of the values; softmax is in f32
 ///
@@ -75,6 +75,9 @@ mod fast {
             return Err((queries, keys, values));
         }
         let [rows, width] = queries.dims();
+        if [rows, heads.head_dim].contains(&0) {
+            return Err((queries, keys, values));
+        }
         let expected = [heads.n_kv_heads, visible.keys(), heads.head_dim];
         assert_eq!((rows, width), (visible.ranges().len(), heads.n_heads * heads.head_dim), "queries");
         assert_eq!((keys.dims(), values.dims()), (expected, expected), "keys and values");

@@ -103,11 +103,12 @@ impl PackedWeight {
     /// # Panics
     /// If there are none, or their formats or widths differ.
     pub fn stack(parts: Vec<Self>) -> Self {
-        let Some(Self { format, shape: [_, width], .. }) = parts.first().cloned() else { panic!("nothing to stack") };
-        let (mut rows, mut codes, mut scales) = (0, Vec::new(), Vec::new());
-        if let [_] = parts.as_slice() {
-            return parts.into_iter().next().unwrap_or_else(|| unreachable!("there is one"));
+        let mut parts = parts;
+        if parts.len() == 1 {
+            return parts.swap_remove(0);
         }
+        let Some(&Self { format, shape: [_, width], .. }) = parts.first() else { panic!("nothing to stack") };
+        let (mut rows, mut codes, mut scales) = (0, Vec::new(), Vec::new());
         for part in parts {
             assert_eq!((part.format, part.shape[1]), (format, width), "format and width");
             rows += part.shape[0];
@@ -151,15 +152,21 @@ impl PackedWeight {
         &self.scales
     }
 
-    /// The first scale or element that is not a finite number, by its place.
-    pub fn first_non_finite(&self) -> Option<usize> {
+    /// The first scale, or element without blocks, that is not a finite number, with its place among them. Products and
+    /// [`unpack`](Self::unpack) take all of them for finite.
+    pub fn first_non_finite(&self) -> Option<(usize, f32)> {
         let all_ones = |bytes: &[u8], exponent: u16| {
-            bytes.as_chunks().0.iter().position(|&half| u16::from_le_bytes(half) & exponent == exponent)
+            let halves = bytes.as_chunks().0.iter().map(|&half| u16::from_le_bytes(half)).enumerate();
+            halves.into_iter().find(|(_, half)| half & exponent == exponent)
         };
         match self.format {
-            WeightFormat::Bf16 => all_ones(&self.codes, BF16_EXPONENT),
-            WeightFormat::F16 => all_ones(&self.codes, F16_EXPONENT),
-            _ => all_ones(&self.scales, F16_EXPONENT),
+            WeightFormat::Bf16 => {
+                all_ones(&self.codes, BF16_EXPONENT).map(|(at, half)| (at, bf16::from_bits(half).to_f32()))
+            }
+            WeightFormat::F16 => {
+                all_ones(&self.codes, F16_EXPONENT).map(|(at, half)| (at, f16::from_bits(half).to_f32()))
+            }
+            _ => all_ones(&self.scales, F16_EXPONENT).map(|(at, half)| (at, f16::from_bits(half).to_f32())),
         }
     }
 
@@ -331,9 +338,13 @@ impl PackBlock<16> for Q4 {
                 errors[at % LANES] += error * error;
             }
             let error: f32 = errors.iter().sum();
-            if error < best.0 {
+            // The best scale of the largest magnitudes may be just too large.
+            if scale.is_finite() && error < best.0 {
                 best = (error, scale);
             }
+        }
+        if best.0 == f32::INFINITY {
+            return None;
         }
         let scale = best.1;
         let found = codes_of(values, inverse(scale));

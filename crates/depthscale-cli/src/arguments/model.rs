@@ -1,5 +1,6 @@
 //! Which model, on what.
 
+use std::io::{self, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -107,7 +108,8 @@ impl BackendArguments {
         })
     }
 
-    /// The device asked for, which computes in the dtype asked for and has room for the model's weights.
+    /// The device asked for, which computes in the dtype asked for and has room for the model's weights. Says on stderr which of
+    /// them are not kept in the format asked for.
     pub(crate) fn device(&self, directory: &ModelDirectory) -> anyhow::Result<Device> {
         let device = self.backend.probe()?;
         let weights = directory.weights_where(device.kind.keeps_packed());
@@ -129,7 +131,10 @@ fn tell_what_is_left(config: &DecoderConfig, weights: WeightFormat) {
     let (path, width) = (&first.path, first.shape.last().copied().unwrap_or(0));
     let others = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
     let block = WeightFormat::BLOCK;
-    eprintln!("{path}{others} stay f32: rows of {width} are not whole blocks of {block}, which {weights} needs");
+    let stay = if left.len() > 1 { "stay" } else { "stays" };
+    let why = format!("rows of {width} are not whole blocks of {block}, which {weights} needs");
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{path}{others} {stay} f32: {why}");
 }
 
 /// Runs a task on a device.

@@ -14,7 +14,7 @@ use depthscale::decoder::verify::{
     rounding_tolerance, tf32_tolerance, verify,
 };
 use depthscale::prelude::*;
-use depthscale::types::{ComputeDtype, WeightFormat};
+use depthscale::types::{ComputeDtype, MemoryReport, WeightFormat};
 use serde_json::json;
 
 use crate::arguments::{BackendArguments, run_on};
@@ -64,6 +64,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let packed = directory.weights_where(device.kind.keeps_packed()) != directory.dtype().into();
     let expected = match find_expected(arguments) {
         Some(path) => Checkpoint::open_file(&path)?,
+        None if packed && directory.was_rounded() => bail!(
+            "{}: its weights were converted, and what they were is not there to compare with; name the published outputs by \
+             --expected, or verify the model that it was converted from with --weights",
+            arguments.model.display()
+        ),
         None if packed => own_outputs_in_f32(arguments, &device)?,
         None => {
             bail!("{}: no {EXPECTED_FILE} beside the model: nothing to compare with", arguments.model.display())
@@ -138,6 +143,9 @@ fn own_outputs_in_f32(arguments: &Arguments, device: &Device) -> anyhow::Result<
     if !verbosity.is_quiet() {
         writeln!(io::stderr(), "no {EXPECTED_FILE} beside the model: compared with itself in f32, on {TOKENS} tokens")?;
     }
+    let weights = directory.config().parameter_bytes(WeightFormat::F32);
+    let loaded = MemoryReport { weights, ..MemoryReport::default() };
+    device.check_memory(directory.config(), WeightFormat::F32, &loaded)?;
     let outputs = run_on(device, OwnOutputs { directory: &directory, verbosity })?;
     let scratch = tempfile::tempdir().context("no temporary directory can be made")?;
     let path = CheckpointWriter::new(scratch.path(), Overwrite::No).write_single(&outputs)?;

@@ -22,6 +22,11 @@ fn a_converted_model_answers() {
         assert_eq!(report["left_in_f32"].as_array().map(Vec::len), Some(0));
         let model = text_of(to);
         assert_eq!(run(&["generate", "--model", &model, "--prompt", "47+38=", "-q"]).ok().trim(), "85");
+        // What it was is not there any more.
+        run(&["verify", &model]).failed(&["its weights were converted", "--expected"]);
+        let title = run(&["inspect", &model]).ok();
+        assert!(title.contains(&format!("in f32 with weights in {weights}")), "{title}");
+        assert!(title.contains("225,025"), "{title}");
         let at_load = text_of(fixture("ouro-arith"));
         let answer = run(&["generate", "--model", &at_load, "--weights", weights, "--prompt", "47+38=", "-q"]).ok();
         assert_eq!(answer.trim(), "85");

@@ -63,7 +63,7 @@ impl Comparison {
 
     /// Whether the difference is within the tolerance.
     pub fn passes(&self) -> bool {
-        self.difference <= self.tolerance
+        self.difference.is_finite() && self.difference <= self.tolerance
     }
 }
 
@@ -72,8 +72,8 @@ impl Comparison {
 pub enum Tolerance {
     /// Differences up to this times one plus the largest expected magnitude, see [`F32_TOLERANCE`].
     Largest(f64),
-    /// Logits whose error relative to the expected ones, as roots of sums of squares, is up to this; the rest is compared
-    /// without a limit. For weights in blocks, see [`blocks_tolerance`].
+    /// Logits whose error relative to the expected ones, as roots of sums of squares, is up to this; the rest, and logits of
+    /// steps that a gate chooses, is compared without a limit. For weights in blocks, see [`blocks_tolerance`].
     Relative(f64),
 }
 
@@ -154,6 +154,10 @@ pub fn verify<B: Backend, K: Module<B> + RecurrentBlock<B>>(
     }
     if entries.is_empty() {
         let message = "holds no entry to compare with".into();
+        return Err(DecoderError::Expected { path: expected.path().to_path_buf(), message });
+    }
+    if matches!(tolerance, Tolerance::Relative(_)) && !entries.iter().any(|entry| entry.kind.is_logits()) {
+        let message = "holds no logits, which are what weights in blocks are held to".into();
         return Err(DecoderError::Expected { path: expected.path().to_path_buf(), message });
     }
     let mut comparisons = Vec::with_capacity(entries.len());

@@ -168,3 +168,49 @@ fn formats_that_contradict_one_another_are_refused() {
     let error = directory.load::<Flex>(&Default::default(), &mut |_| {}).map(drop).expect_err("refused").to_string();
     assert!(error.contains("weights q8 does not go with dtype f16"), "{error}");
 }
+
+#[test]
+fn a_scale_that_is_not_finite_is_refused_however_it_is_loaded() {
+    let directory = converted("ouro-mha", WeightFormat::Q8);
+    let path = directory.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).expect("is there");
+    let header = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let names: Value = serde_json::from_slice(&bytes[8..8 + header]).expect("JSON");
+    let start = names["lm_head.weight.scales"]["data_offsets"][0].as_u64().expect("an offset") as usize;
+    bytes[8 + header + start + 2..][..2].copy_from_slice(&0x7c00_u16.to_le_bytes());
+    std::fs::write(&path, bytes).expect("written");
+    for weights in [WeightFormat::Q8, WeightFormat::F32, WeightFormat::Q4] {
+        let loaded = open(directory.path()).with_weights(weights).load::<Flex>(&Default::default(), &mut |_| {});
+        let error = loaded.map(drop).expect_err("not finite").to_string();
+        assert!(error.contains("lm_head.weight: element 32 is inf"), "{weights}: {error}");
+    }
+}
+
+#[test]
+fn saving_over_a_converted_model_leaves_one_that_opens() {
+    let directory = converted("ouro-mha", WeightFormat::Q8);
+    let original = open(&fixture("ouro-mha"));
+    let decoder = load(open(&fixture("ouro-mha")));
+    let error = original.save(&decoder, directory.path(), Overwrite::No).expect_err("is there").to_string();
+    assert!(error.contains("exists already"), "{error}");
+    original.save(&decoder, directory.path(), Overwrite::Yes).expect("saves");
+    assert_eq!(open(directory.path()).converted_to(), None);
+    assert_eq!(logits(&load(open(directory.path()))), logits(&decoder));
+}
+
+#[test]
+fn nothing_of_a_replaced_model_stays_beside_a_converted_one() {
+    let directory = converted("ouro-mha", WeightFormat::Q8);
+    assert!(directory.path().join("expected.safetensors").exists());
+    let other = open(&fixture("ouro-arith"));
+    let converted =
+        other.convert(directory.path(), WeightFormat::Q4, Overwrite::Yes, &mut |_| ControlFlow::Continue(()));
+    assert!(converted.expect("converts").is_continue());
+    assert!(!directory.path().join("expected.safetensors").exists());
+    // Refused before anything is written.
+    let empty = tempfile::tempdir().expect("a directory");
+    std::fs::write(empty.path().join("tokenizer.json"), "another").expect("written");
+    let error = convert(&fixture("ouro-arith"), empty.path(), WeightFormat::Q8).expect_err("is there").to_string();
+    assert!(error.contains("tokenizer.json") && error.contains("exists already"), "{error}");
+    assert_eq!(std::fs::read_dir(empty.path()).expect("is there").count(), 1);
+}

@@ -38,7 +38,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DTYPE", default_value_t)]
     dtype: ComputeDtype,
 
-    /// What matrices are kept in: f32, f16, bf16, q8 or q4; without it, in the dtype's own format
+    /// What matrices are kept in: f32, f16, bf16, q8 or q4; without it, what the model was converted to, else the format of the
+    /// dtype
     #[arg(long, value_name = "FORMAT")]
     weights: Option<WeightFormat>,
 
@@ -55,7 +56,7 @@ const CHUNK: usize = 512;
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let model = Model::read(&arguments.model)?;
-    let query = arguments.query(&model.config)?;
+    let query = arguments.query(&model.config, model.converted)?;
     let retained = memory_under_each_policy(&model.config, &query);
     if arguments.json {
         print_json(&model, &query, &retained)
@@ -71,6 +72,8 @@ struct Model {
     exit: ExitPolicy,
     /// Elements in its files, where it has files.
     stored: Option<u64>,
+    /// What its weights were converted to, if they were.
+    converted: Option<WeightFormat>,
 }
 
 impl Model {
@@ -78,7 +81,7 @@ impl Model {
         let path_is_config = path.extension().is_some_and(|extension| extension == "json");
         if path_is_config {
             let Published { config, exit, .. } = Published::read(path)?;
-            return Ok(Self { path: path.to_path_buf(), config, exit, stored: None });
+            return Ok(Self { path: path.to_path_buf(), config, exit, stored: None, converted: None });
         }
         let directory = ModelDirectory::open(path)?;
         Ok(Self {
@@ -86,19 +89,24 @@ impl Model {
             config: directory.config().clone(),
             exit: directory.exit().clone(),
             stored: Some(directory.stored_parameters()),
+            converted: directory.converted_to(),
         })
     }
 }
 
 impl Arguments {
-    fn query(&self, config: &DecoderConfig) -> anyhow::Result<MemoryQuery> {
+    /// For a model whose weights were converted to a format, if they were.
+    fn query(&self, config: &DecoderConfig, converted: Option<WeightFormat>) -> anyhow::Result<MemoryQuery> {
+        let stored = converted.filter(|_| self.dtype == ComputeDtype::F32);
+        let weights = self.weights.or(stored).unwrap_or(self.dtype.into());
+        weights.check_dtype(self.dtype).map_err(Usage::new)?;
         let query = MemoryQuery {
             context: self.context.unwrap_or(config.max_positions.min(USUAL_CONTEXT)),
             depth: self.depth.unwrap_or(config.depth),
             batch: self.batch,
             chunk: CHUNK,
             retention: Default::default(),
-            weights: self.weights.unwrap_or(self.dtype.into()),
+            weights,
             cache_bytes: self.dtype.bytes(),
         };
         let limits = [
@@ -135,7 +143,9 @@ fn print(model: &Model, query: &MemoryQuery, dtype: ComputeDtype, retained: &[Re
 
     let sequences = if query.batch == 1 { "one sequence".into() } else { format!("{} sequences", query.batch) };
     let tokens = grouped(query.context as u64);
-    let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in {dtype}", query.depth);
+    let weights = query.weights;
+    let kept = if weights == dtype.into() { String::new() } else { format!(" with weights in {weights}") };
+    let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in {dtype}{kept}", query.depth);
     writeln!(stdout, "\n{}", heading(&title))?;
     let numbers = std::iter::repeat_n(Align::Right, 6);
     let mut table = Table::new([Align::Left].into_iter().chain(numbers));
