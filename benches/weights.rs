@@ -219,7 +219,7 @@ fn decoding(memory: &Memory) -> Result<(), Box<dyn Error>> {
         let slots: Vec<_> = (0..DEPTH * core.n_layers)
             .map(|_| [0; 2].map(|_| tensor([heads.n_kv_heads, CONTEXT, heads.head_dim])))
             .collect();
-        let visible = Visible::new(vec![0..CONTEXT], CONTEXT, &Default::default());
+        let visible = Visible::new(std::iter::once(0..CONTEXT).collect(), CONTEXT, &Default::default());
         let (attention, _) = memory.time(15, || {
             on_workers::<Flex, _>(|| {
                 for [keys, values] in &slots {

@@ -262,7 +262,7 @@ impl Checkpoint {
     }
 
     fn to_f32(&self, name: &str, tensor: &Stored, bytes: Range<usize>) -> Result<Vec<f32>, CheckpointError> {
-        let (convert, size): (fn(&[u8], &mut Vec<f32>), _) = match tensor.info.dtype {
+        let (convert, size): (convert::ToF32, _) = match tensor.info.dtype {
             StoredDtype::F32 => (convert::f32_from_f32, 4),
             StoredDtype::F16 => (convert::f32_from_f16, 2),
             StoredDtype::Bf16 => (convert::f32_from_bf16, 2),

@@ -32,6 +32,9 @@ pub fn first_non_finite(values: &[f32]) -> Option<usize> {
     Some(start + place)
 }
 
+/// Appends the values of stored bytes.
+pub(crate) type ToF32 = fn(&[u8], &mut Vec<f32>);
+
 /// Stored `F32`, bit for bit.
 pub(crate) fn f32_from_f32(bytes: &[u8], out: &mut Vec<f32>) {
     let (values, _) = bytes.as_chunks();

@@ -91,7 +91,7 @@ fn memory(records: &[&Record]) -> Option<LinePlot> {
         line.line = Line::MarkersOnly;
         line.name.push_str(", measured");
     }
-    for dtype in distinct(&own, |record| formats(record)) {
+    for dtype in distinct(&own, formats) {
         let Some(like) = own.iter().find(|record| formats(record) == dtype) else { continue };
         let config = &like.model.config;
         for retention in KvRetention::ALL.into_iter().filter(|retention| retention.validate(config).is_ok()) {
@@ -144,7 +144,7 @@ fn not_its_own(record: &Record) -> bool {
 /// A line for each backend, dtype and retention policy; what does not differ is left out of the names.
 fn lines(records: &[&Record], point: impl Fn(&Record) -> Point) -> Vec<Series> {
     let way = |record: &Record| (record.device.backend.clone(), formats(record), record.case.retention);
-    let several_dtypes = distinct(records, |record| formats(record)).len() > 1;
+    let several_dtypes = distinct(records, formats).len() > 1;
     let several_retentions = distinct(records, |record| record.case.retention).len() > 1;
     let series = |(backend, dtype, retention): (String, _, KvRetention)| {
         let own = records.iter().filter(|record| way(record) == (backend.clone(), dtype, retention));
