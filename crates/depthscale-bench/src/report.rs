@@ -3,10 +3,11 @@
 mod figures;
 
 use depthscale_report::{Align, Heading, Item, Report, Section, Table};
+use depthscale_types::ComputeDtype;
 use jiff::Timestamp;
 
 use crate::compare::{Compared, latest};
-use crate::record::Record;
+use crate::record::{MeasuredDevice, Record};
 use crate::summary::{COLUMNS, ColumnKind, significant};
 
 /// A report of results, and of how they compare with earlier ones. Where a case was measured more than once, its last
@@ -71,26 +72,39 @@ fn conditions(records: &[&Record]) -> Section {
             fact("compiler", format!("rustc {}, {}, opt-level {}", build.rustc, build.target, build.opt_level)),
         ]));
     }
-    let headings = ["backend", "device", "dtype", "copy or sum, GB/s", "large product, GFLOP/s"];
-    let rows = distinct(records, |record| {
+    let headings = ["backend", "device", "dtype", "memory, GB/s", "large product, GFLOP/s"];
+    let site = |record: &Record| (record.device.clone(), record.case.dtype);
+    let row = |(device, dtype): (MeasuredDevice, ComputeDtype)| {
+        let own = || records.iter().filter(|record| record.device == device && record.case.dtype == dtype);
         vec![
-            record.device.backend.clone(),
-            match record.device.class.as_str() {
-                "software" => format!("{} (computed by the processor)", record.device.name),
-                _ => record.device.name.clone(),
+            device.backend.clone(),
+            match device.class.as_str() {
+                "software" => format!("{} (computed by the processor)", device.name),
+                _ => device.name.clone(),
             },
-            record.case.dtype.to_string(),
-            significant(record.ceiling.bytes_per_second / 1e9),
-            significant(record.ceiling.flops_per_second / 1e9),
+            dtype.to_string(),
+            range(own().map(|record| record.ceiling.bytes_per_second / 1e9)),
+            range(own().map(|record| record.ceiling.flops_per_second / 1e9)),
         ]
-    });
+    };
+    let rows = distinct(records, site).into_iter().map(row).collect();
     let align = |index| if index < 3 { Align::Left } else { Align::Right };
     items.push(Item::Table(Table {
         headings: headings.iter().enumerate().map(|(at, text)| heading(text, align(at))).collect(),
         rows,
-        caption: Some("Ceilings, measured on the same device in the same run".into()),
+        caption: Some(
+            "Ceilings, measured on the same device in the same run: memory before every case, products once".into(),
+        ),
     }));
     Section { heading: "Where and how".into(), text: None, items }
+}
+
+/// The least and the most, or what both are.
+fn range(values: impl Iterator<Item = f64>) -> String {
+    let (least, most) =
+        values.fold((f64::INFINITY, 0.0f64), |(least, most), value| (least.min(value), most.max(value)));
+    let (least, most) = (significant(least), significant(most));
+    if least == most { least } else { format!("{least} to {most}") }
 }
 
 /// From the first run to the last.
