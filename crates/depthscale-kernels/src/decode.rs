@@ -2,7 +2,9 @@
 
 use depthscale_types::WeightFormat;
 
-use crate::lanes::{LANES, Lanes, WithLanes, dispatch, from_bf16, from_f16};
+use crate::ahead::Ahead;
+use crate::lanes::{LANES, Lanes, Set, WithLanes, from_bf16, from_f16};
+use crate::tile::{Floats, Sums, Tile};
 
 const BLOCK: usize = WeightFormat::BLOCK;
 
@@ -30,7 +32,6 @@ impl<'a> Rows<'a> {
     }
 
     /// The codes of some rows.
-    #[inline(always)]
     pub(crate) fn codes(&self, rows: std::ops::Range<usize>) -> &'a [u8] {
         &self.codes[rows.start * self.code_bytes..rows.end * self.code_bytes]
     }
@@ -50,8 +51,8 @@ impl<'a> Rows<'a> {
 }
 
 /// The values of a row.
-pub(crate) fn decode_row(format: WeightFormat, row: Row<'_>, values: &mut [f32]) {
-    dispatch(DecodeRow { format, row, values });
+pub(crate) fn decode_row(set: Set, format: WeightFormat, row: Row<'_>, values: &mut [f32]) {
+    set.run(DecodeRow { format, row, values });
 }
 
 struct DecodeRow<'a> {
@@ -74,13 +75,18 @@ impl WithLanes for DecodeRow<'_> {
     }
 }
 
-/// How rows of a format are read. All is `#[inline(always)]`, as what is given to [`dispatch`].
+/// How rows of a format are read. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Decode: Copy + Send + Sync {
     /// The values of a row.
     fn decode<L: Lanes>(lanes: L, row: Row<'_>, values: &mut [f32]);
 
-    /// `sum_i w_i x_i`.
-    fn dot<L: Lanes>(lanes: L, row: Row<'_>, x: &[f32]) -> f32;
+    /// `sum_i w_oi x_ri` for every weight and every row of x.
+    fn dots<L: Lanes, const O: usize, const R: usize>(
+        lanes: L,
+        rows: [Row<'_>; O],
+        x: &Tile<R>,
+        next: &[u8],
+    ) -> [[f32; R]; O];
 }
 
 /// 16-bit floats (IEEE 754 half).
@@ -99,37 +105,100 @@ pub(crate) struct Q8;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Q4;
 
-/// Floats of 16 bits.
-trait Half: Copy + Send + Sync {
-    fn floats<L: Lanes>(lanes: L, halves: &[u8; 2 * LANES]) -> L::Floats;
-    fn float(half: [u8; 2]) -> f32;
+/// Weights that are numbers by themselves.
+pub(crate) trait Vectors {
+    /// Sixteen of them.
+    type Vector;
+    type Single: Copy;
+
+    fn floats<L: Lanes>(lanes: L, vector: &Self::Vector) -> L::Floats;
+    fn float(single: Self::Single) -> f32;
 }
 
-impl Half for F16 {
+/// 32-bit floats, which are not packed.
+pub(crate) struct F32;
+
+impl Vectors for F32 {
+    type Vector = [f32; LANES];
+    type Single = f32;
+
     #[inline(always)]
-    fn floats<L: Lanes>(lanes: L, halves: &[u8; 2 * LANES]) -> L::Floats {
-        lanes.f16(halves)
+    fn floats<L: Lanes>(lanes: L, vector: &[f32; LANES]) -> L::Floats {
+        lanes.load(vector)
     }
 
     #[inline(always)]
-    fn float(half: [u8; 2]) -> f32 {
-        from_f16(half)
-    }
-}
-
-impl Half for Bf16 {
-    #[inline(always)]
-    fn floats<L: Lanes>(lanes: L, halves: &[u8; 2 * LANES]) -> L::Floats {
-        lanes.bf16(halves)
-    }
-
-    #[inline(always)]
-    fn float(half: [u8; 2]) -> f32 {
-        from_bf16(half)
+    fn float(single: f32) -> f32 {
+        single
     }
 }
 
-impl<H: Half> Decode for H {
+impl Vectors for F16 {
+    type Vector = [u8; 2 * LANES];
+    type Single = [u8; 2];
+
+    #[inline(always)]
+    fn floats<L: Lanes>(lanes: L, vector: &[u8; 2 * LANES]) -> L::Floats {
+        lanes.f16(vector)
+    }
+
+    #[inline(always)]
+    fn float(single: [u8; 2]) -> f32 {
+        from_f16(single)
+    }
+}
+
+impl Vectors for Bf16 {
+    type Vector = [u8; 2 * LANES];
+    type Single = [u8; 2];
+
+    #[inline(always)]
+    fn floats<L: Lanes>(lanes: L, vector: &[u8; 2 * LANES]) -> L::Floats {
+        lanes.bf16(vector)
+    }
+
+    #[inline(always)]
+    fn float(single: [u8; 2]) -> f32 {
+        from_bf16(single)
+    }
+}
+
+/// A row's whole vectors and what is left over.
+pub(crate) type Parts<'a, V> = (&'a [<V as Vectors>::Vector], &'a [<V as Vectors>::Single]);
+
+/// [`Decode::dots`].
+#[inline(always)]
+pub(crate) fn dots_of_vectors<V: Vectors, L: Lanes, const O: usize, const R: usize>(
+    lanes: L,
+    rows: [Parts<'_, V>; O],
+    x: &Tile<R>,
+    next: &[u8],
+) -> [[f32; R]; O] {
+    let mut vectors: [&[V::Vector]; O] = [&[]; O];
+    for (vectors, row) in vectors.iter_mut().zip(&rows) {
+        // Of one length, so that no index below is checked.
+        *vectors = &row.0[..x.vectors.len()];
+    }
+    let ahead = Ahead::new(next, x.vectors.len());
+    let mut sums = Sums::<L, O, R>::new(lanes);
+    for (at, x) in x.vectors.iter().enumerate() {
+        ahead.fetch(at);
+        for (output, vectors) in vectors.iter().enumerate() {
+            sums.add(lanes, output, V::floats(lanes, &vectors[at]), x);
+        }
+    }
+    let mut dots = sums.total(lanes);
+    for (dots, (_, rest)) in dots.iter_mut().zip(&rows) {
+        for (&weight, x) in rest.iter().zip(&x.rest) {
+            for (dot, x) in dots.iter_mut().zip(x) {
+                *dot += V::float(weight) * x;
+            }
+        }
+    }
+    dots
+}
+
+impl<H: Vectors<Vector = [u8; 2 * LANES], Single = [u8; 2]> + Copy + Send + Sync> Decode for H {
     #[inline(always)]
     fn decode<L: Lanes>(lanes: L, row: Row<'_>, values: &mut [f32]) {
         let (halves, rest) = row.codes.as_chunks();
@@ -143,45 +212,19 @@ impl<H: Half> Decode for H {
     }
 
     #[inline(always)]
-    fn dot<L: Lanes>(lanes: L, row: Row<'_>, x: &[f32]) -> f32 {
-        let (halves, rest) = row.codes.as_chunks();
-        let (x, x_rest) = x.as_chunks();
-        let sum = dot_vectors(
-            lanes,
-            halves,
-            x,
-            #[inline(always)]
-            |halves| H::floats(lanes, halves),
-        );
-        let rest = rest.as_chunks().0.iter().zip(x_rest);
-        rest.fold(sum, |sum, (&half, x)| sum + H::float(half) * x)
-    }
-}
-
-/// Vectors in which products are summed, so that one sum need not wait for the last.
-const APART: usize = 4;
-
-#[inline(always)]
-fn dot_vectors<L: Lanes, T>(lanes: L, weight: &[T], x: &[[f32; LANES]], floats: impl Fn(&T) -> L::Floats) -> f32 {
-    let mut sums = [lanes.splat(0.0); APART];
-    let (some, rest) = weight.as_chunks::<APART>();
-    let (x, x_rest) = x.as_chunks::<APART>();
-    for (weight, x) in some.iter().zip(x) {
-        for at in 0..APART {
-            sums[at] = lanes.mul_add(floats(&weight[at]), lanes.load(&x[at]), sums[at]);
+    fn dots<L: Lanes, const O: usize, const R: usize>(
+        lanes: L,
+        rows: [Row<'_>; O],
+        x: &Tile<R>,
+        next: &[u8],
+    ) -> [[f32; R]; O] {
+        let mut parts: [Parts<'_, H>; O] = [(&[], &[]); O];
+        for (part, row) in parts.iter_mut().zip(&rows) {
+            let (vectors, rest) = row.codes.as_chunks();
+            *part = (vectors, rest.as_chunks().0);
         }
+        dots_of_vectors::<H, L, O, R>(lanes, parts, x, next)
     }
-    for (at, (weight, x)) in rest.iter().zip(x_rest).enumerate() {
-        sums[at] = lanes.mul_add(floats(weight), lanes.load(x), sums[at]);
-    }
-    total(lanes, sums)
-}
-
-#[inline(always)]
-fn total<L: Lanes>(lanes: L, sums: [L::Floats; APART]) -> f32 {
-    let one = lanes.splat(1.0);
-    let pairs = [lanes.mul_add(sums[0], one, sums[1]), lanes.mul_add(sums[2], one, sums[3])];
-    lanes.sum(lanes.mul_add(pairs[0], one, pairs[1]))
 }
 
 /// Blocks whose codes are `N` bytes.
@@ -208,45 +251,67 @@ impl Blocks<16> for Q4 {
 /// Scales that are decoded at once.
 const SCALES: usize = LANES;
 
-/// `sums + scale (block . x)`, lane by lane.
+/// Adds a block. For one row its sum is scaled, for several its weights.
 #[inline(always)]
-fn add_block<const N: usize, B: Blocks<N>, L: Lanes>(
+fn add_block<const N: usize, B: Blocks<N>, L: Lanes, const O: usize, const R: usize>(
     lanes: L,
-    sums: L::Floats,
+    sums: &mut Sums<L, O, R>,
+    output: usize,
     scale: f32,
     bytes: &[u8; N],
-    x: &[[f32; LANES]; 2],
-) -> L::Floats {
+    x: &[[Floats; R]; 2],
+) {
     let [first, last] = B::codes(lanes, bytes);
-    let product = lanes.mul_add(last, lanes.load(&x[1]), lanes.mul(first, lanes.load(&x[0])));
-    lanes.mul_add(product, lanes.splat(scale), sums)
+    let scale = lanes.splat(scale);
+    if R == 1 {
+        let product = lanes.mul_add(last, lanes.load(&x[1][0].0), lanes.mul(first, lanes.load(&x[0][0].0)));
+        sums.0[output][0] = lanes.mul_add(product, scale, sums.0[output][0]);
+    } else {
+        sums.add(lanes, output, lanes.mul(first, scale), &x[0]);
+        sums.add(lanes, output, lanes.mul(last, scale), &x[1]);
+    }
 }
 
-/// The sum over blocks of scale times a block's sum.
 #[inline(always)]
-fn dot_blocks<const N: usize, B: Blocks<N>, L: Lanes>(lanes: L, row: Row<'_>, x: &[f32]) -> f32 {
-    let codes: &[[u8; N]] = row.codes.as_chunks().0;
-    let x: &[[[f32; LANES]; 2]] = x.as_chunks().0.as_chunks().0;
-    let (some, rest) = row.scales.as_chunks();
-    let mut sums = [lanes.splat(0.0); APART];
-    for ((scales, codes), x) in some.iter().zip(codes.chunks_exact(SCALES)).zip(x.chunks_exact(SCALES)) {
-        let scales = lanes.store(lanes.f16(scales));
-        let fours =
-            scales.as_chunks::<APART>().0.iter().zip(codes.as_chunks::<APART>().0).zip(x.as_chunks::<APART>().0);
-        for ((scales, codes), x) in fours {
-            sums = [
-                add_block::<N, B, L>(lanes, sums[0], scales[0], &codes[0], &x[0]),
-                add_block::<N, B, L>(lanes, sums[1], scales[1], &codes[1], &x[1]),
-                add_block::<N, B, L>(lanes, sums[2], scales[2], &codes[2], &x[2]),
-                add_block::<N, B, L>(lanes, sums[3], scales[3], &codes[3], &x[3]),
-            ];
+fn dots_of_blocks<const N: usize, B: Blocks<N>, L: Lanes, const O: usize, const R: usize>(
+    lanes: L,
+    rows: [Row<'_>; O],
+    x: &Tile<R>,
+    next: &[u8],
+) -> [[f32; R]; O] {
+    let x: &[[[Floats; R]; 2]] = x.vectors.as_chunks().0;
+    let ahead = Ahead::new(next, x.len());
+    let mut sums = Sums::<L, O, R>::new(lanes);
+    for start in (0..x.len()).step_by(SCALES) {
+        // The last scales once more with those before them, so that they are always read at once.
+        let first_scale = start.min(x.len().saturating_sub(SCALES));
+        let before = start - first_scale;
+        let x = &x[start..x.len().min(start + SCALES)];
+        // Of one length, so that no index below is checked.
+        let mut codes: [&[[u8; N]]; O] = [&[]; O];
+        let mut scales = [[0.0; SCALES]; O];
+        for output in 0..O {
+            codes[output] = &rows[output].codes.as_chunks().0[start..][..x.len()];
+            scales[output] = scales_of(lanes, &rows[output].scales.as_chunks().0[first_scale..]);
+        }
+        for (at, x) in x.iter().enumerate() {
+            ahead.fetch(start + at);
+            for output in 0..O {
+                let scale = scales[output][(before + at) % SCALES];
+                add_block::<N, B, L, O, R>(lanes, &mut sums, output, scale, &codes[output][at], x);
+            }
         }
     }
-    let done = some.len() * SCALES;
-    for ((&scale, codes), x) in rest.as_chunks().0.iter().zip(&codes[done..]).zip(&x[done..]) {
-        sums[0] = add_block::<N, B, L>(lanes, sums[0], from_f16(scale), codes, x);
+    sums.total(lanes)
+}
+
+/// At most sixteen scales.
+#[inline(always)]
+fn scales_of<L: Lanes>(lanes: L, scales: &[[u8; 2]]) -> [f32; SCALES] {
+    match scales.as_flattened().first_chunk() {
+        Some(scales) => lanes.store(lanes.f16(scales)),
+        None => std::array::from_fn(|at| scales.get(at).map_or(0.0, |&scale| from_f16(scale))),
     }
-    total(lanes, sums)
 }
 
 #[inline(always)]
@@ -266,8 +331,13 @@ impl Decode for Q8 {
     }
 
     #[inline(always)]
-    fn dot<L: Lanes>(lanes: L, row: Row<'_>, x: &[f32]) -> f32 {
-        dot_blocks::<32, Self, L>(lanes, row, x)
+    fn dots<L: Lanes, const O: usize, const R: usize>(
+        lanes: L,
+        rows: [Row<'_>; O],
+        x: &Tile<R>,
+        next: &[u8],
+    ) -> [[f32; R]; O] {
+        dots_of_blocks::<32, Self, L, O, R>(lanes, rows, x, next)
     }
 }
 
@@ -278,60 +348,12 @@ impl Decode for Q4 {
     }
 
     #[inline(always)]
-    fn dot<L: Lanes>(lanes: L, row: Row<'_>, x: &[f32]) -> f32 {
-        dot_blocks::<16, Self, L>(lanes, row, x)
-    }
-}
-
-/// Checks that rows are read and multiplied by every set of instructions that the machine has as by plain loops.
-#[cfg(test)]
-pub(crate) fn check_all_sets(weight: &crate::packed::PackedWeight, x: &[f32]) {
-    use crate::lanes::Portable;
-
-    fn check<L: Lanes>(lanes: L, weight: &crate::packed::PackedWeight, x: &[f32]) {
-        let [rows, width] = weight.shape();
-        for row in 0..rows {
-            let row = weight.rows().row(row);
-            let values = |decode: &dyn Fn(&mut [f32])| {
-                let mut values = vec![0.0; width];
-                decode(&mut values);
-                values
-            };
-            let plain = Portable(pulp::Scalar::new());
-            let (found, expected, dots) = match weight.format() {
-                WeightFormat::F32 => unreachable!("not packed"),
-                WeightFormat::F16 => both::<L, F16>(lanes, plain, row, x, values),
-                WeightFormat::Bf16 => both::<L, Bf16>(lanes, plain, row, x, values),
-                WeightFormat::Q8 => both::<L, Q8>(lanes, plain, row, x, values),
-                WeightFormat::Q4 => both::<L, Q4>(lanes, plain, row, x, values),
-            };
-            assert_eq!(found, expected, "{}", weight.format());
-            let size: f32 = expected.iter().zip(x).map(|(a, b)| (a * b).abs()).sum();
-            assert!((dots[0] - dots[1]).abs() <= 1e-6 * size, "{}: {dots:?}", weight.format());
-        }
-    }
-
-    fn both<L: Lanes, D: Decode>(
+    fn dots<L: Lanes, const O: usize, const R: usize>(
         lanes: L,
-        plain: Portable<pulp::Scalar>,
-        row: Row<'_>,
-        x: &[f32],
-        values: impl Fn(&dyn Fn(&mut [f32])) -> Vec<f32>,
-    ) -> (Vec<f32>, Vec<f32>, [f32; 2]) {
-        let found = values(&|values| D::decode(lanes, row, values));
-        let expected = values(&|values| D::decode(plain, row, values));
-        (found, expected, [D::dot(lanes, row, x), D::dot(plain, row, x)])
+        rows: [Row<'_>; O],
+        x: &Tile<R>,
+        next: &[u8],
+    ) -> [[f32; R]; O] {
+        dots_of_blocks::<16, Self, L, O, R>(lanes, rows, x, next)
     }
-
-    #[cfg(target_arch = "x86_64")]
-    {
-        use crate::lanes::{Avx2, Avx512};
-        if let Some(v4) = pulp::x86::V4::try_new() {
-            check(Avx512(v4), weight, x);
-        }
-        if let Some(v3) = pulp::x86::V3::try_new() {
-            check(Avx2(v3), weight, x);
-        }
-    }
-    check(Portable(pulp::Scalar::new()), weight, x);
 }

@@ -1,62 +1,66 @@
 //! Products of a few rows with a stored weight, on flex.
 //!
-//! The weight is read by all threads and in its order, the sums of some outputs for some rows are held in registers. flex's own
+//! Weights are read by all threads, in their order and once, and multiplied with every row while they are in registers. flex's own
 //! product packs both factors first, and takes one thread where rows are too few to be worth more to it.
 
-use pulp::Simd;
 use rayon::prelude::*;
 
-use crate::lanes::{Lanes, WithLanes, dispatch, prefetch};
+use crate::lanes::{Lanes, Set, WithLanes};
+use crate::tile::Tile;
+use crate::turn::by_row;
 use crate::weights::Weights;
 
 /// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
 const TASK: usize = 1 << 16;
 
-/// Outputs that are summed together. With four rows their twelve sums, three weights and a value of x fill the 16 registers
-/// of AVX2.
-const OUTPUTS: usize = 3;
-/// Rows that are summed together; twice as many where there are 32 registers.
-const ROWS: usize = 4;
-
-/// Bytes that memory gives at once.
-const CACHE_LINE: usize = 64;
-
 /// `x w^T`, as `[rows, out]`.
-pub(crate) fn multiply<W: Weights>(weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
-    let rows = x.len() / d_in;
-    let mut product = vec![0.0; d_out * rows];
-    let outputs = (TASK / d_in).max(1).next_multiple_of(OUTPUTS);
-    let part = |(at, product)| dispatch(Part { product, weight, first: at * outputs, d_out, x, d_in, rows });
-    if d_out <= outputs {
-        part((0, &mut product[..]));
-    } else {
-        product.par_chunks_mut(outputs * rows).enumerate().for_each(part);
+pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
+    let product = Product { set, weight, d_out, x, d_in };
+    // Sums of sixteen for each output and row: as many as registers hold, beside weights and x.
+    match (x.len() / d_in, set.is_wide()) {
+        (1, _) => product.by_tiles::<4, 1>(),
+        (2, true) => product.by_tiles::<4, 2>(),
+        (2, false) => product.by_tiles::<2, 2>(),
+        (3..=4, true) => product.by_tiles::<2, 4>(),
+        (_, true) => product.by_tiles::<2, 8>(),
+        (_, false) => product.by_tiles::<1, 4>(),
     }
-    by_row(product, rows)
 }
 
-/// `[out, rows]` turned to `[rows, out]`.
-fn by_row(product: Vec<f32>, rows: usize) -> Vec<f32> {
-    if rows == 1 {
-        return product;
-    }
-    let d_out = product.len() / rows;
-    let mut turned = vec![0.0; product.len()];
-    let fill = |(row, turned): (usize, &mut [f32])| {
-        for (value, of_output) in turned.iter_mut().zip(product.chunks_exact(rows)) {
-            *value = of_output[row];
+/// Bytes of weight between what is computed and what is fetched, for memory takes its time to answer; found by measuring.
+const AHEAD: usize = 1 << 12;
+
+struct Product<'a, W> {
+    set: Set,
+    weight: W,
+    d_out: usize,
+    /// `[rows, in]`.
+    x: &'a [f32],
+    d_in: usize,
+}
+
+impl<W: Weights> Product<'_, W> {
+    /// `O` outputs for `R` rows at a time.
+    fn by_tiles<const O: usize, const R: usize>(self) -> Vec<f32> {
+        let Self { set, weight, d_out, x, d_in } = self;
+        let rows = x.len() / d_in;
+        let tiles: Vec<Tile<R>> = x.chunks(R * d_in).map(|x| Tile::new(x, d_in)).collect();
+        let outputs = (TASK / d_in).max(1).next_multiple_of(O);
+        let mut product = vec![0.0; d_out * rows];
+        let part = |(at, product)| {
+            set.run(Part::<W, O, R> { product, weight, first: at * outputs, d_out, tiles: &tiles, rows });
+        };
+        if d_out <= outputs {
+            part((0, &mut product[..]));
+        } else {
+            product.par_chunks_mut(outputs * rows).enumerate().for_each(part);
         }
-    };
-    if product.len() <= TASK {
-        turned.chunks_exact_mut(d_out).enumerate().for_each(fill);
-    } else {
-        turned.par_chunks_exact_mut(d_out).enumerate().for_each(fill);
+        if rows == 1 { product } else { by_row(&product, rows, rows) }
     }
-    turned
 }
 
 /// Some outputs for all rows.
-struct Part<'a, W> {
+struct Part<'a, W, const O: usize, const R: usize> {
     /// `[out, rows]`.
     product: &'a mut [f32],
     weight: W,
@@ -64,108 +68,30 @@ struct Part<'a, W> {
     first: usize,
     /// Outputs of the whole weight.
     d_out: usize,
-    /// `[rows, in]`.
-    x: &'a [f32],
-    d_in: usize,
+    tiles: &'a [Tile<R>],
     rows: usize,
 }
 
-impl<W: Weights> WithLanes for Part<'_, W> {
+impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, W, O, R> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let rows = self.rows;
-        if rows == 1 {
-            let Self { product, weight, first, x, .. } = self;
-            // As fast as memory is read: nothing is gained by more outputs at once.
-            for (at, value) in product.iter_mut().enumerate() {
-                *value = weight.dot(lanes, first + at, x);
-            }
-            return;
-        }
-        if rows > ROWS && L::WIDE {
-            self.by_tiles::<L, { 2 * ROWS }>(lanes);
-        } else {
-            self.by_tiles::<L, ROWS>(lanes);
-        }
-    }
-}
-
-impl<W: Weights> Part<'_, W> {
-    /// All outputs for all rows, `R` rows at a time.
-    #[inline(always)]
-    fn by_tiles<L: Lanes, const R: usize>(self, lanes: L) {
-        let Self { product, weight, first, d_out, x, d_in, rows } = self;
-        let simd = lanes.simd();
-        let tiles: Vec<Tile<L::Simd, R>> = x.chunks(R * d_in).map(|x| Tile::new(simd, x, d_in)).collect();
-        let end = first + product.len() / rows;
-        let mut space = Vec::new();
-        for (at, product) in product.chunks_mut(OUTPUTS * rows).enumerate() {
-            let outputs = first + at * OUTPUTS..end.min(first + (at + 1) * OUTPUTS);
-            // Those of the next task, too, which most often comes next; none at the end.
-            let mut next = weight.bytes(outputs.end..(outputs.end + OUTPUTS).min(d_out));
-            let panel = weight.rows(lanes, outputs, &mut space);
-            for (tile, column) in tiles.iter().zip((0..rows).step_by(R)) {
-                match panel.len() / d_in {
-                    3 => tile.multiply::<3>(simd, panel, product, column, next),
-                    2 => tile.multiply::<2>(simd, panel, product, column, next),
-                    _ => tile.multiply::<1>(simd, panel, product, column, next),
+        let Self { product, weight, first, d_out, tiles, rows } = self;
+        let ahead = AHEAD.div_ceil(O * weight.bytes(0..1).len()) * O;
+        for (tile, column) in tiles.iter().zip((0..rows).step_by(R)) {
+            for (at, product) in product.chunks_mut(O * rows).enumerate() {
+                let (start, n) = (first + at * O, product.len() / rows);
+                // Those of the next task, too, which most often comes next. Other rows of x find them in the cache.
+                let next = |after: usize| if column == 0 { (start + ahead + after).min(d_out) } else { 0 };
+                let mut outputs = [start; O];
+                for (output, row) in outputs.iter_mut().enumerate() {
+                    // Past the last output, the last once more.
+                    *row += output.min(n - 1);
                 }
-                next = &[];
-            }
-        }
-    }
-}
-
-/// At most `R` rows of x; those that lack are zeros.
-struct Tile<S: Simd, const R: usize> {
-    /// Vectors of all rows, beside one another in the order of use, and aligned.
-    vectors: Vec<[S::f32s; R]>,
-    /// What fills no vector.
-    rest: Vec<[f32; R]>,
-    rows: usize,
-}
-
-impl<S: Simd, const R: usize> Tile<S, R> {
-    #[inline(always)]
-    fn new(simd: S, x: &[f32], d_in: usize) -> Self {
-        let rows = x.len() / d_in;
-        let split = |row: usize| S::as_simd_f32s(&x[row.min(rows - 1) * d_in..][..d_in]);
-        let parts: [_; R] = std::array::from_fn(split);
-        let zero = simd.splat_f32s(0.0);
-        let vector = |at: usize| std::array::from_fn(|row| if row < rows { parts[row].0[at] } else { zero });
-        let single = |at: usize| std::array::from_fn(|row| if row < rows { parts[row].1[at] } else { 0.0 });
-        Self {
-            vectors: (0..parts[0].0.len()).map(vector).collect(),
-            rest: (0..parts[0].1.len()).map(single).collect(),
-            rows,
-        }
-    }
-
-    /// `O` outputs for all rows, written to the columns from `first` on. Meanwhile the bytes that come next are fetched:
-    /// memory and processor work at the same time.
-    #[inline(always)]
-    fn multiply<const O: usize>(&self, simd: S, weight: &[f32], product: &mut [f32], first: usize, next: &[u8]) {
-        let (columns, d_in) = (product.len() / O, weight.len() / O);
-        let parts: [_; O] = std::array::from_fn(|output| S::as_simd_f32s(&weight[output * d_in..][..d_in]));
-        // Of one length, so that no index below is checked.
-        let vectors: [&[S::f32s]; O] = parts.map(|(vectors, _)| &vectors[..self.vectors.len()]);
-        let mut sums = [[simd.splat_f32s(0.0); R]; O];
-        let step = next.len() / self.vectors.len().max(1);
-        for (at, x) in self.vectors.iter().enumerate() {
-            for byte in (at * step..(at + 1) * step).step_by(CACHE_LINE) {
-                prefetch(next, byte);
-            }
-            let weight: [S::f32s; O] = std::array::from_fn(|output| vectors[output][at]);
-            for row in 0..R {
-                for output in 0..O {
-                    sums[output][row] = simd.mul_add_e_f32s(weight[output], x[row], sums[output][row]);
+                let dots: [[f32; R]; O] = weight.dots(lanes, outputs, tile, weight.bytes(next(0)..next(O)));
+                for (product, dots) in product.chunks_exact_mut(rows).zip(dots) {
+                    let product = &mut product[column..rows.min(column + R)];
+                    product.copy_from_slice(&dots[..product.len()]);
                 }
-            }
-        }
-        for output in 0..O {
-            for row in 0..self.rows {
-                let rest: f32 = parts[output].1.iter().zip(&self.rest).map(|(weight, x)| weight * x[row]).sum();
-                product[output * columns + first + row] = simd.reduce_sum_f32s(sums[output][row]) + rest;
             }
         }
     }

@@ -12,12 +12,9 @@ pub(crate) const LANES: usize = 16;
 pub(crate) trait Lanes: Copy {
     /// Sixteen floats.
     type Floats: Copy;
-    /// pulp's name of the same instructions.
-    type Simd: Simd;
     /// Whether there are 32 registers of sixteen floats.
     const WIDE: bool;
 
-    fn simd(self) -> Self::Simd;
     fn splat(self, value: f32) -> Self::Floats;
     fn load(self, values: &[f32; LANES]) -> Self::Floats;
     fn store(self, floats: Self::Floats) -> [f32; LANES];
@@ -40,18 +37,64 @@ pub(crate) trait WithLanes {
     fn run<L: Lanes>(self, lanes: L);
 }
 
-/// Does it with the best set that the machine has.
-pub(crate) fn dispatch(work: impl WithLanes) {
+/// A set that the machine has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Set {
     #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(v4) = pulp::x86::V4::try_new() {
-            return v4.vectorize(Call(Avx512(v4), work));
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    Portable,
+}
+
+impl Set {
+    /// The best.
+    pub(crate) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(v4) = pulp::x86::V4::try_new() {
+                return Self::Avx512(Avx512(v4));
+            }
+            if let Some(v3) = pulp::x86::V3::try_new() {
+                return Self::Avx2(Avx2(v3));
+            }
         }
-        if let Some(v3) = pulp::x86::V3::try_new() {
-            return v3.vectorize(Call(Avx2(v3), work));
+        Self::Portable
+    }
+
+    /// All of them, for tests that hold them to one another.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        let mut sets = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            sets.extend(pulp::x86::V3::try_new().map(|v3| Self::Avx2(Avx2(v3))));
+            sets.extend(pulp::x86::V4::try_new().map(|v4| Self::Avx512(Avx512(v4))));
+        }
+        sets
+    }
+
+    /// Whether it has 32 registers of sixteen floats.
+    pub(crate) fn is_wide(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => Avx512::WIDE,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Avx2::WIDE,
+            Self::Portable => Portable::WIDE,
         }
     }
-    pulp::Arch::new().dispatch(OnPortable(work));
+
+    /// Does some work with it.
+    pub(crate) fn run(self, work: impl WithLanes) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(lanes) => lanes.0.vectorize(Call(lanes, work)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(lanes) => lanes.0.vectorize(Call(lanes, work)),
+            Self::Portable => pulp::Arch::new().dispatch(OnPortable(work)),
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -67,46 +110,24 @@ impl<L: Lanes, W: WithLanes> pulp::NullaryFnOnce for Call<L, W> {
     }
 }
 
-/// Asks for the cache line of a byte, if there is such a byte, without waiting for it.
-#[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8], at: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(byte) = bytes.get(at) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint that changes no memory and never faults; SSE, which it needs, is part of x86-64.
-        #[allow(unsafe_code)]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (bytes, at);
-}
-
 struct OnPortable<W>(W);
 
 impl<W: WithLanes> WithSimd for OnPortable<W> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.0.run(Portable(simd));
+    fn with_simd<S: Simd>(self, _: S) {
+        self.0.run(Portable);
     }
 }
 
-/// No instruction is named.
+/// No instruction is named: what the compiler finds for the machine is used.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Portable<S>(pub(crate) S);
+pub(crate) struct Portable;
 
-impl<S: Simd> Lanes for Portable<S> {
+impl Lanes for Portable {
     type Floats = [f32; LANES];
-    type Simd = S;
     const WIDE: bool = false;
-
-    #[inline(always)]
-    fn simd(self) -> S {
-        self.0
-    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> [f32; LANES] {
@@ -199,13 +220,7 @@ mod x86 {
 
     impl Lanes for Avx512 {
         type Floats = __m512;
-        type Simd = V4;
         const WIDE: bool = true;
-
-        #[inline(always)]
-        fn simd(self) -> V4 {
-            self.0
-        }
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m512 {
@@ -288,13 +303,7 @@ mod x86 {
 
     impl Lanes for Avx2 {
         type Floats = [__m256; 2];
-        type Simd = V3;
         const WIDE: bool = false;
-
-        #[inline(always)]
-        fn simd(self) -> V3 {
-            self.0
-        }
 
         #[inline(always)]
         fn splat(self, value: f32) -> [__m256; 2] {

@@ -28,6 +28,8 @@
 //! assert_eq!(product, [3.0, 7.0, 11.0]);
 //! ```
 
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
+mod ahead;
 mod attend;
 mod cache;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
@@ -54,8 +56,12 @@ mod sequences;
 mod softmax;
 mod sum;
 mod swiglu;
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
+mod tile;
 #[cfg(all(feature = "flex", feature = "autodiff"))]
 mod tracked;
+#[cfg(feature = "flex")]
+mod turn;
 #[cfg(feature = "flex")]
 mod vector;
 #[cfg(feature = "flex")]

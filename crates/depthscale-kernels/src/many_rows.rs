@@ -6,7 +6,8 @@
 
 use rayon::prelude::*;
 
-use crate::lanes::{LANES, Lanes, WithLanes, dispatch};
+use crate::lanes::{LANES, Lanes, Set, WithLanes};
+use crate::turn::by_row;
 use crate::weights::Weights;
 
 /// Vectors of rows that are summed together where there are 32 registers: with six outputs their 24 sums, four vectors of x and
@@ -22,7 +23,7 @@ const TASK: usize = 1 << 16;
 const OUTPUTS: usize = 12;
 
 /// `x w^T`, as `[rows, out]`.
-pub(crate) fn multiply<W: Weights>(weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
+pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
     let rows = x.len() / d_in;
     let x = turned(x, d_in);
     let columns = rows.next_multiple_of(LANES);
@@ -30,7 +31,7 @@ pub(crate) fn multiply<W: Weights>(weight: W, d_out: usize, x: &[f32], d_in: usi
     // [out, rows]
     let mut product = vec![0.0; d_out * columns];
     product.par_chunks_mut(outputs * columns).enumerate().for_each(|(at, product)| {
-        dispatch(Part { product, weight, first: at * outputs, x: &x, d_in, columns });
+        set.run(Part { product, weight, first: at * outputs, x: &x, d_in, columns });
     });
     by_row(&product, rows, columns)
 }
@@ -54,29 +55,6 @@ fn turned(x: &[f32], d_in: usize) -> Vec<f32> {
         }
     });
     panels
-}
-
-/// `[out, columns]` turned to `[rows, out]`.
-fn by_row(product: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let d_out = product.len() / columns;
-    let mut turned = vec![0.0; rows * d_out];
-    turned.par_chunks_mut(LANES * d_out).enumerate().for_each(|(block, turned)| {
-        let first = block * LANES;
-        // Squares, so that a cache line is read and written once.
-        for (at, product) in product.chunks(LANES * columns).enumerate() {
-            let mut square = [[0.0; LANES]; LANES];
-            for (output, values) in product.chunks_exact(columns).enumerate() {
-                for (row, value) in values[first..first + LANES].iter().enumerate() {
-                    square[row][output] = *value;
-                }
-            }
-            let outputs = product.len() / columns;
-            for (turned, square) in turned.chunks_exact_mut(d_out).zip(&square) {
-                turned[at * LANES..][..outputs].copy_from_slice(&square[..outputs]);
-            }
-        }
-    });
-    turned
 }
 
 /// Some outputs for all rows.

@@ -74,6 +74,7 @@ mod fast {
     use burn::tensor::{Shape, Tensor, TensorData};
     use burn_flex::FlexTensor;
 
+    use crate::lanes::Set;
     use crate::packed::PackedWeight;
     use crate::weights::{Plain, Weights, WithWeights, with_packed};
     use crate::{few_rows, flex, many_rows};
@@ -99,7 +100,7 @@ mod fast {
         };
         let x = x.to_contiguous();
         let product = match (weight.as_slice::<f32>(), x.as_slice::<f32>()) {
-            (Some(weight), Some(x)) => Product { x, d_out, d_in }.run(Plain { weight, d_in }),
+            (Some(weight), Some(x)) => Product { set: Set::best(), x, d_out, d_in }.run(Plain { weight, d_in }),
             _ => return Err((flex::give(weight), flex::give(x))),
         };
         Ok(flex::give(tensor(product, [rows, d_out])))
@@ -116,13 +117,14 @@ mod fast {
         }
         let x = flex::take(x)?.to_contiguous();
         let product = match x.as_slice::<f32>() {
-            Some(x) => with_packed(weight, Product { x, d_out, d_in }),
+            Some(x) => with_packed(weight, Product { set: Set::best(), x, d_out, d_in }),
             None => return Err(flex::give(x)),
         };
         Ok(flex::give(tensor(product, [rows, d_out])))
     }
 
     struct Product<'a> {
+        set: Set,
         x: &'a [f32],
         d_out: usize,
         d_in: usize,
@@ -132,14 +134,75 @@ mod fast {
         type Output = Vec<f32>;
 
         fn run<W: Weights>(self, weights: W) -> Vec<f32> {
-            let Self { x, d_out, d_in } = self;
+            let Self { set, x, d_out, d_in } = self;
             let multiply = if x.len() / d_in <= FEW_ROWS { few_rows::multiply } else { many_rows::multiply };
-            multiply(weights, d_out, x, d_in)
+            multiply(set, weights, d_out, x, d_in)
         }
     }
 
     fn tensor(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {
         FlexTensor::from_data(TensorData::new(values, Shape::new(shape)))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use depthscale_types::WeightFormat;
+
+        use super::*;
+
+        fn values(n: usize, seed: usize) -> Vec<f32> {
+            (0..n).map(|at| (((at * 7919 + seed * 31) % 1009) as f32 - 504.0) / 500.0).collect()
+        }
+
+        /// Both kernels, whichever a number of rows would take.
+        struct Both<'a>(Product<'a>);
+
+        impl WithWeights for Both<'_> {
+            type Output = [Vec<f32>; 2];
+
+            fn run<W: Weights>(self, weights: W) -> [Vec<f32>; 2] {
+                let Product { set, x, d_out, d_in } = self.0;
+                [few_rows::multiply(set, weights, d_out, x, d_in), many_rows::multiply(set, weights, d_out, x, d_in)]
+            }
+        }
+
+        #[test]
+        fn every_instruction_set_multiplies_the_same() {
+            // More than a task, depths of more than one pass, widths that fill no vector.
+            for (d_out, d_in) in [(70, 32), (301, 672), (40, 2080), (13, 1003), (1, 7)] {
+                for format in WeightFormat::ALL.into_iter().filter(|format| format.divides(d_in)) {
+                    let floats = values(d_out * d_in, 1);
+                    let packed = PackedWeight::pack(format, [d_out, d_in], &floats).ok();
+                    let weight = packed.as_ref().map_or(floats.clone(), PackedWeight::unpack);
+                    for rows in [1, 2, 3, 4, 5, 8, 9, 16, 17, 40, 64, 70] {
+                        let x = values(rows * d_in, 2);
+                        for set in Set::all() {
+                            let both = Both(Product { set, x: &x, d_out, d_in });
+                            let products = match &packed {
+                                Some(packed) => with_packed(packed, both),
+                                None => both.run(Plain { weight: &floats, d_in }),
+                            };
+                            for (kernel, product) in products.iter().enumerate() {
+                                for (at, found) in product.iter().enumerate() {
+                                    let (row, out) = (at / d_out, at % d_out);
+                                    let factors = weight[out * d_in..].iter().zip(&x[row * d_in..]).take(d_in);
+                                    let terms = factors.map(|(w, x)| f64::from(*w) * f64::from(*x));
+                                    let (sum, size) =
+                                        terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+                                    // Thousands of terms are added one after the other.
+                                    let close = (f64::from(*found) - sum).abs() <= 5e-6 * (1e-3 + size);
+                                    assert!(
+                                        close,
+                                        "{set:?} {format} {d_out}x{d_in}, {rows} rows, kernel {kernel}, {at}"
+                                    );
+                                }
+                                assert_eq!(product.len(), rows * d_out);
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

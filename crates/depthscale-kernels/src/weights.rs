@@ -1,26 +1,34 @@
 //! Rows of a weight, however it is kept.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
-use crate::decode::{Bf16, Decode, F16, Q4, Q8, Rows};
+use crate::decode::{Bf16, Decode, F16, F32, Parts, Q4, Q8, Rows, dots_of_vectors};
 use crate::lanes::Lanes;
 use crate::packed::PackedWeight;
-use crate::vector::dot;
+use crate::tile::Tile;
 
-/// Rows of a weight, however they are kept. All is `#[inline(always)]`, as what is given to [`dispatch`].
+/// Rows of a weight, however they are kept. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Weights: Copy + Send + Sync {
-    /// `sum_i w_i x_i` of a row.
-    fn dot<L: Lanes>(&self, lanes: L, row: usize, x: &[f32]) -> f32;
-
-    /// Some rows, one after the other; `space` may be used for them.
-    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32];
+    /// `sum_i w_oi x_ri` of some rows for every row of x. Meanwhile the bytes that are needed next are fetched.
+    fn dots<L: Lanes, const O: usize, const R: usize>(
+        &self,
+        lanes: L,
+        rows: [usize; O],
+        x: &Tile<R>,
+        next: &[u8],
+    ) -> [[f32; R]; O];
 
     /// The bytes of some rows, to be fetched before they are needed.
     fn bytes(&self, rows: Range<usize>) -> &[u8];
+
+    /// Some rows, one after the other; `space` may be used for them.
+    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32];
 }
 
+/// As f32.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain<'a> {
     pub(crate) weight: &'a [f32],
@@ -29,37 +37,63 @@ pub(crate) struct Plain<'a> {
 
 impl Weights for Plain<'_> {
     #[inline(always)]
-    fn dot<L: Lanes>(&self, _: L, row: usize, x: &[f32]) -> f32 {
-        dot(&self.weight[row * self.d_in..][..self.d_in], x)
-    }
-
-    #[inline(always)]
-    fn rows<'s, L: Lanes>(&'s self, _: L, rows: Range<usize>, _: &'s mut Vec<f32>) -> &'s [f32] {
-        &self.weight[rows.start * self.d_in..rows.end * self.d_in]
+    fn dots<L: Lanes, const O: usize, const R: usize>(
+        &self,
+        lanes: L,
+        rows: [usize; O],
+        x: &Tile<R>,
+        next: &[u8],
+    ) -> [[f32; R]; O] {
+        let mut parts: [Parts<'_, F32>; O] = [(&[], &[]); O];
+        for (part, row) in parts.iter_mut().zip(rows) {
+            *part = self.weight[row * self.d_in..][..self.d_in].as_chunks();
+        }
+        dots_of_vectors::<F32, L, O, R>(lanes, parts, x, next)
     }
 
     #[inline(always)]
     fn bytes(&self, rows: Range<usize>) -> &[u8] {
         bytemuck::cast_slice(&self.weight[rows.start * self.d_in..rows.end * self.d_in])
     }
+
+    #[inline(always)]
+    fn rows<'s, L: Lanes>(&'s self, _: L, rows: Range<usize>, _: &'s mut Vec<f32>) -> &'s [f32] {
+        &self.weight[rows.start * self.d_in..rows.end * self.d_in]
+    }
 }
 
+/// In fewer bits.
 #[derive(Clone, Copy)]
 pub(crate) struct Packed<'a, D> {
     rows: Rows<'a>,
-    format: std::marker::PhantomData<D>,
+    format: PhantomData<D>,
 }
 
 impl<'a, D> Packed<'a, D> {
     fn new(rows: Rows<'a>) -> Self {
-        Self { rows, format: std::marker::PhantomData }
+        Self { rows, format: PhantomData }
     }
 }
 
 impl<D: Decode> Weights for Packed<'_, D> {
     #[inline(always)]
-    fn dot<L: Lanes>(&self, lanes: L, row: usize, x: &[f32]) -> f32 {
-        D::dot(lanes, self.rows.row(row), x)
+    fn dots<L: Lanes, const O: usize, const R: usize>(
+        &self,
+        lanes: L,
+        rows: [usize; O],
+        x: &Tile<R>,
+        next: &[u8],
+    ) -> [[f32; R]; O] {
+        let mut parts = [self.rows.row(rows[0]); O];
+        for (part, row) in parts.iter_mut().zip(rows) {
+            *part = self.rows.row(row);
+        }
+        D::dots(lanes, parts, x, next)
+    }
+
+    #[inline(always)]
+    fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        self.rows.codes(rows)
     }
 
     #[inline(always)]
@@ -70,11 +104,6 @@ impl<D: Decode> Weights for Packed<'_, D> {
             D::decode(lanes, self.rows.row(row), values);
         }
         space
-    }
-
-    #[inline(always)]
-    fn bytes(&self, rows: Range<usize>) -> &[u8] {
-        self.rows.codes(rows)
     }
 }
 
