@@ -5,9 +5,11 @@
 use burn::tensor::backend::Backend;
 use depthscale_backends::{BackendKind, BackendTask, with_backend};
 use depthscale_conformance::{Site, Tolerance, cases, device};
+use depthscale_kernels::keeps_packed;
 
 /// One case on whichever backend is chosen.
 struct Run {
+    kind: BackendKind,
     case: &'static str,
     tolerance: Tolerance,
 }
@@ -16,6 +18,7 @@ impl BackendTask for Run {
     type Output = ();
 
     fn run<B: Backend>(self, device: B::Device) {
+        assert_eq!(keeps_packed::<B>(), self.kind.keeps_packed(), "what is said of {} before it is made", self.kind);
         let cases = cases::<B>();
         let case = cases.iter().find(|case| case.name == self.case);
         let case = case.unwrap_or_else(|| panic!("there is no case {}", self.case));
@@ -25,7 +28,8 @@ impl BackendTask for Run {
 
 fn run(kind: BackendKind, case: &'static str) {
     let Some(device) = device(kind) else { return };
-    with_backend(device.kind, Run { case, tolerance: Tolerance::of(kind) }).unwrap_or_else(|error| panic!("{error}"));
+    with_backend(device.kind, Run { kind, case, tolerance: Tolerance::of(kind) })
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 macro_rules! suite {

@@ -79,7 +79,7 @@ pub enum Tolerance {
 
 /// The relative error of logits that weights in blocks are meant to stay within: 2% in 8 bits, 8% in 4.
 ///
-/// Trained models do. Rounding a matrix of normal draws costs a product about 0.5% and 7%, and random models multiply that
+/// Trained models do. Rounding a matrix of normal draws costs a product about 0.5% and 8%, and random models multiply that
 /// from block to block: by 5 over three layers of the `ouro-mha` fixture, by 12 in `yoco-gret`.
 pub fn blocks_tolerance(weights: WeightFormat) -> Option<f64> {
     match weights {
