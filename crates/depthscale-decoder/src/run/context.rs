@@ -241,7 +241,7 @@ fn for_each<B: Backend, const N: usize>(
     Tensor::cat(outputs, 0)
 }
 
-/// Attention over the window's past and the chunk itself, without joining their keys and values.
+/// Attention over the window's past and the chunk itself.
 fn attend_window<B: Backend>(
     queries: Tensor<B, 2>,
     past: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
@@ -254,17 +254,24 @@ fn attend_window<B: Backend>(
         let visible = segment.visible(Some(window), segment.start);
         return attend(queries, chunk.keys, chunk.values, &visible, heads);
     };
-    let (dtype, n) = (chunk.values.dtype(), segment.len());
+    let kept = keys.dims()[1];
+    let visible = segment.visible(Some(window), segment.start - kept);
+    if segment.chunk > 1 {
+        // The scores of a chunk are far more than the keys and values that are joined here.
+        let join = |past, own| Tensor::cat(vec![past, own], 1);
+        return attend(queries, join(keys, chunk.keys), join(values, chunk.values), &visible, heads);
+    }
+    // A single token sees all that is kept and itself: its scores are joined instead, and the window is not copied.
+    let dtype = chunk.values.dtype();
     let queries = heads.split_queries((queries * heads.scale()).cast(dtype));
     let own_scores = queries.clone().matmul(chunk.keys.swap_dims(1, 2));
     let [kv_heads, rows, own] = own_scores.dims();
-    let kept = keys.dims()[1];
     let scores = Tensor::cat(vec![queries.matmul(keys.swap_dims(1, 2)), own_scores], 2);
-    let weights = softmax_visible(scores, &segment.visible(Some(window), segment.start - kept)).cast(dtype);
+    let weights = softmax_visible(scores, &visible).cast(dtype);
     let past_weights = weights.clone().slice([0..kv_heads, 0..rows, 0..kept]);
     let own_weights = weights.slice([0..kv_heads, 0..rows, kept..kept + own]);
     let mixed = past_weights.matmul(values) + own_weights.matmul(chunk.values);
-    heads.join_queries(mixed, n)
+    heads.join_queries(mixed, 1)
 }
 
 /// The parallel form of gated retention within a chunk, and its recurrent form across chunks.
