@@ -1,6 +1,7 @@
 //! Measuring the small checkpoint of the repository on the processor.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use depthscale_backends::BackendKind;
@@ -17,7 +18,12 @@ fn plan() -> Plan {
     Plan { contexts: vec![16], timing, ..Plan::quick(&config) }
 }
 
+/// One measures at a time: runs beside one another take each other's threads.
+static MEASURING: Mutex<()> = Mutex::new(());
+
 fn run(plan: Plan) -> (Vec<Record>, Vec<String>) {
+    // There is nothing behind it that a failed test could have spoiled.
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut records, mut skipped) = (Vec::new(), Vec::new());
     let benchmark = Benchmark::new(subject(), plan, Build::this(&["flex"])).expect("the plan goes with the model");
     let device = BackendKind::Flex.probe().expect("the processor is there");
@@ -61,8 +67,9 @@ fn deeper_costs_more() {
     let timing = Timing { warm_up: Duration::from_millis(50), samples: 20, budget: Duration::from_secs(5) };
     let (records, _) = run(Plan { depths: vec![1, 16], phases: vec![Phase::Decode], timing, ..plan() });
     let [once, sixteen] = records.as_slice() else { panic!("two cases") };
-    let ratio = sixteen.time().median / once.time().median;
-    // Sixteen times the blocks beside embedding, head and what every call costs.
+    let fastest = |record: &Record| record.seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    let ratio = fastest(sixteen) / fastest(once);
+    // Sixteen times the blocks beside embedding, head and what every call costs; the fastest, for others may use the machine.
     assert!((2.0..64.0).contains(&ratio), "{ratio}");
 }
 
