@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
@@ -15,7 +16,7 @@ use depthscale_decoder::generate::Sampler;
 use depthscale_decoder::{
     ExitRule, Feed, LogitRows, Phase, RandomParameters, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
 };
-use depthscale_kernels::{HeadShape, PackedWeight, Visible, attend, on_workers, project, project_packed};
+use depthscale_kernels::{HeadShape, PackedWeight, Seen, Visible, attend, on_workers, project, project_packed};
 use depthscale_types::{ComputeDtype, ExitPolicy, SamplingParams, WeightFormat, WorkQuery};
 use rayon::prelude::*;
 
@@ -219,11 +220,12 @@ fn decoding(memory: &Memory) -> Result<(), Box<dyn Error>> {
         let slots: Vec<_> = (0..DEPTH * core.n_layers)
             .map(|_| [0; 2].map(|_| tensor([heads.n_kv_heads, CONTEXT, heads.head_dim])))
             .collect();
-        let visible = Visible::new(std::iter::once(0..CONTEXT).collect(), CONTEXT, &Default::default());
+        let visible = Arc::new(Visible::new(std::iter::once(0..CONTEXT).collect(), CONTEXT, &Default::default()));
         let (attention, _) = memory.time(15, || {
             on_workers::<Flex, _>(|| {
-                for [keys, values] in &slots {
-                    black_box(attend(x.clone(), keys.clone(), values.clone(), &visible, heads));
+                for slot in &slots {
+                    let seen = Seen { parts: vec![slot.clone()], visible: visible.clone() };
+                    black_box(attend(x.clone(), vec![seen], heads));
                 }
             });
         });

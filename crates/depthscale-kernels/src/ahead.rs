@@ -24,10 +24,20 @@ impl<'a> Ahead<'a> {
     /// Asks for the bytes of a step, without waiting for them.
     #[inline(always)]
     pub(crate) fn fetch(self, step: usize) {
-        let first = self.bytes.as_ptr().wrapping_add(step * self.step);
-        for line in 0..self.lines {
-            prefetch(first.wrapping_add(line * CACHE_LINE));
-        }
+        fetch_lines(self.bytes.as_ptr().wrapping_add(step * self.step), self.lines);
+    }
+}
+
+/// Asks for some floats, without waiting for them.
+#[inline(always)]
+pub(crate) fn fetch(floats: &[f32]) {
+    fetch_lines(floats.as_ptr().cast(), size_of_val(floats).div_ceil(CACHE_LINE));
+}
+
+#[inline(always)]
+fn fetch_lines(first: *const u8, lines: usize) {
+    for line in 0..lines {
+        prefetch(first.wrapping_add(line * CACHE_LINE));
     }
 }
 

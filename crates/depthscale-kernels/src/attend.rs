@@ -1,7 +1,9 @@
-//! Softmax attention (arXiv 1706.03762) over the keys and values of a cache.
+//! Softmax attention (arXiv 1706.03762) over the keys and values of caches.
 
 #[cfg(feature = "flex")]
 mod pieces;
+
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -11,37 +13,72 @@ use crate::heads::HeadShape;
 use crate::lanes::Set;
 use crate::softmax::{Visible, softmax_visible};
 
+/// What the queries of one sequence see.
+#[derive(Debug)]
+pub struct Seen<B: Backend> {
+    /// Keys and values in parts that follow one another, `[n_kv_heads, keys, head_dim]` each, all of one dtype. They may be
+    /// views of larger stores.
+    pub parts: Vec<[Tensor<B, 3>; 2]>,
+    /// The keys that each query sees, counted over all parts.
+    pub visible: Arc<Visible<B>>,
+}
+
 /// Attention of queries over the keys that each may see: `y_i = sum_j softmax_j(q_i . k_j / sqrt(head_dim)) v_j`.
 ///
-/// On flex scores are formed and used up in pieces (arXiv 2205.14135), so that none but a few are in memory at once, and heads
-/// and pieces of the queries are spread over threads. Keys and values may be views of a larger store; they are not copied.
+/// On flex scores are formed and used up in pieces (arXiv 2205.14135), so that none but a few are in memory at once;
+/// sequences, heads and pieces of the queries are spread over threads together. Keys and values are not copied.
 ///
 /// # Shapes
-/// - queries: `[rows, n_heads * head_dim]`, cast to the dtype of the values
-/// - keys, values: `[n_kv_heads, keys, head_dim]`, both of one dtype
-/// - visible: a range of keys for each row
+/// - queries: `[rows, n_heads * head_dim]`, those of the first sequence first; cast to the dtype of the values
+/// - seen: one entry a sequence, whose ranges say how many of the rows are its own
 /// - output: `[rows, n_heads * head_dim]`, in the dtype of the values; softmax is in f32
 ///
 /// # Panics
-/// If the shapes do not fit.
-pub fn attend<B: Backend>(
-    queries: Tensor<B, 2>,
-    keys: Tensor<B, 3>,
-    values: Tensor<B, 3>,
-    visible: &Visible<B>,
-    heads: HeadShape,
-) -> Tensor<B, 2> {
-    let rows = queries.dims()[0];
+/// If the shapes do not fit, there is no sequence, or one has no parts.
+pub fn attend<B: Backend>(queries: Tensor<B, 2>, seen: Vec<Seen<B>>, heads: HeadShape) -> Tensor<B, 2> {
+    let [rows, width] = queries.dims();
+    let ranges: usize = seen.iter().map(|seen| seen.visible.queries()).sum();
+    assert_eq!((rows, width), (ranges, heads.n_heads * heads.head_dim), "queries");
     #[cfg(feature = "flex")]
-    let (queries, keys, values) = match pieces::attend(Set::best(), queries, keys, values, visible, heads) {
+    let (queries, seen) = match pieces::attend(Set::best(), queries, seen, heads) {
         Ok(mixed) => return mixed,
         Err(unchanged) => unchanged,
     };
-    let dtype = values.dtype();
+    let of_sequences = split(queries, 0, seen.iter().map(|seen| seen.visible.queries()).collect());
+    let mixed = of_sequences.into_iter().zip(seen).map(|(queries, seen)| attend_one(queries, seen, heads));
+    join(mixed.collect(), 0)
+}
+
+/// The same for one sequence, in plain operations.
+fn attend_one<B: Backend>(queries: Tensor<B, 2>, seen: Seen<B>, heads: HeadShape) -> Tensor<B, 2> {
+    let rows = queries.dims()[0];
+    let (mut keys, mut values): (Vec<_>, Vec<_>) = seen.parts.into_iter().map(|[keys, values]| (keys, values)).unzip();
+    // The scores of one row are less than its keys and values, those of many are more: what is less is joined.
+    if rows > 1 {
+        (keys, values) = (vec![join(keys, 1)], vec![join(values, 1)]);
+    }
+    let dtype = values[0].dtype();
     let queries = heads.split_queries((queries * heads.scale()).cast(dtype));
-    let scores = queries.matmul(keys.swap_dims(1, 2));
-    let mixed = softmax_visible(scores, visible).cast(dtype).matmul(values);
+    let scores = keys.into_iter().map(|keys| queries.clone().matmul(keys.swap_dims(1, 2))).collect();
+    let weights = softmax_visible(join(scores, 2), &seen.visible).cast(dtype);
+    let of_parts = split(weights, 2, values.iter().map(|values| values.dims()[1]).collect());
+    let mixed = of_parts.into_iter().zip(values).map(|(weights, values)| weights.matmul(values));
+    let Some(mixed) = mixed.reduce(|sum, mixed| sum + mixed) else { unreachable!("indexed above") };
     heads.join_queries(mixed, rows)
+}
+
+/// Pieces of some lengths along a dimension.
+fn split<B: Backend, const D: usize>(x: Tensor<B, D>, dim: usize, lengths: Vec<usize>) -> Vec<Tensor<B, D>> {
+    if lengths.len() == 1 {
+        return vec![x];
+    }
+    let starts = lengths.iter().scan(0, |end, length| Some(std::mem::replace(end, *end + length)));
+    starts.zip(&lengths).map(|(start, length)| x.clone().narrow(dim, start, *length)).collect()
+}
+
+/// The way back of [`split`].
+fn join<B: Backend, const D: usize>(mut pieces: Vec<Tensor<B, D>>, dim: usize) -> Tensor<B, D> {
+    if pieces.len() == 1 { pieces.remove(0) } else { Tensor::cat(pieces, dim) }
 }
 
 #[cfg(test)]
@@ -54,17 +91,12 @@ mod tests {
         (0..n).map(|i| (((i * 7919 + seed * 104_729) % 1013) as f32 - 506.0) / 400.0).collect()
     }
 
-    type Attend<'a, B> = &'a dyn Fn(Tensor<B, 2>, [Tensor<B, 3>; 2], &Visible<B>, HeadShape) -> Tensor<B, 2>;
+    type Attend<'a, B> = &'a dyn Fn(Tensor<B, 2>, Vec<Seen<B>>, HeadShape) -> Tensor<B, 2>;
 
-    /// Attention over a part of a larger store.
-    fn mixed<B: Backend>(
-        attend: Attend<B>,
-        heads: HeadShape,
-        ranges: &[std::ops::Range<usize>],
-        keys: usize,
-    ) -> Vec<f32> {
+    /// What a sequence sees: parts of larger stores, in two where that is possible.
+    fn seen<B: Backend>(heads: HeadShape, ranges: &[std::ops::Range<usize>], keys: usize, parts: usize) -> Seen<B> {
         let device = Default::default();
-        let HeadShape { n_heads, n_kv_heads, head_dim } = heads;
+        let HeadShape { n_kv_heads, head_dim, .. } = heads;
         let store = |seed| {
             let shape = [n_kv_heads, keys + 3, head_dim];
             let all = values(shape.iter().product(), seed);
@@ -77,10 +109,16 @@ mod tests {
             let rows = part.swap_dims(0, 1).reshape([keys, n_kv_heads * head_dim]);
             rows.reshape([keys, n_kv_heads, head_dim]).swap_dims(0, 1)
         };
-        let shape = [ranges.len(), n_heads * head_dim];
-        let queries = Tensor::<B, 2>::from_data(TensorData::new(values(shape[0] * shape[1], 1), shape), &device);
-        let visible = Visible::new(ranges.to_vec(), keys, &device);
-        attend(queries, [store(2), store(3)], &visible, heads).into_data().to_vec().expect("f32")
+        let stores = [store(2), store(3)];
+        let size = keys.div_ceil(parts);
+        let part = |start: usize| stores.each_ref().map(|x| x.clone().narrow(1, start, size.min(keys - start)));
+        let visible = Arc::new(Visible::new(ranges.to_vec(), keys, &device));
+        Seen { parts: (0..keys).step_by(size).map(part).collect(), visible }
+    }
+
+    fn queries<B: Backend>(heads: HeadShape, rows: usize) -> Tensor<B, 2> {
+        let shape = [rows, heads.n_heads * heads.head_dim];
+        Tensor::from_data(TensorData::new(values(shape[0] * shape[1], 1), shape), &Default::default())
     }
 
     /// What a row mixes, from the formula.
@@ -108,23 +146,39 @@ mod tests {
         mixed
     }
 
-    fn mixes_what_is_seen<B: Backend>(attend: Attend<B>, heads: &[(usize, usize, usize)]) {
-        let causal = |rows: usize, before: usize| (0..rows).map(|row| 0..before + row + 1).collect::<Vec<_>>();
+    type Ranges = Vec<std::ops::Range<usize>>;
+
+    /// Rows, keys before them, and what each row sees: all before it or a window.
+    fn cases() -> Vec<(usize, Ranges)> {
+        let causal = |rows: usize, before: usize| (0..rows).map(|row| 0..before + row + 1).collect::<Ranges>();
         let window = |rows: usize, before: usize| {
-            (0..rows).map(|row| (before + row).saturating_sub(20)..before + row + 1).collect::<Vec<_>>()
+            (0..rows).map(|row| (before + row).saturating_sub(20)..before + row + 1).collect::<Ranges>()
         };
+        let sizes = [(1, 0), (1, 99), (2, 5), (7, 60), (33, 0), (130, 70)];
+        let both = |(rows, before)| [(rows + before, causal(rows, before)), (rows + before, window(rows, before))];
+        sizes.into_iter().flat_map(both).collect()
+    }
+
+    fn mixes_what_is_seen<B: Backend>(attend: Attend<B>, heads: &[(usize, usize, usize)]) {
         for &(n_heads, n_kv_heads, head_dim) in heads {
             let heads = HeadShape { n_heads, n_kv_heads, head_dim };
-            for (rows, before) in [(1, 0), (1, 99), (2, 5), (7, 60), (33, 0), (130, 70)] {
-                for ranges in [causal(rows, before), window(rows, before)] {
-                    let keys = rows + before;
-                    let (found, expected) = (mixed(attend, heads, &ranges, keys), expected(heads, &ranges, keys));
-                    for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let mut all = Vec::new();
+            for parts in [1, 3] {
+                for (keys, ranges) in cases() {
+                    let mixed = attend(queries(heads, ranges.len()), vec![seen(heads, &ranges, keys, parts)], heads);
+                    let found = mixed.clone().into_data().to_vec::<f32>().expect("f32");
+                    for (at, (found, expected)) in found.iter().zip(&expected(heads, &ranges, keys)).enumerate() {
                         let close = (f64::from(*found) - expected).abs() < 2e-6;
-                        assert!(close, "{heads:?}, {rows} rows after {before}, {at}: {found} {expected}");
+                        assert!(close, "{heads:?}, {ranges:?} of {keys} in {parts}, {at}: {found} {expected}");
                     }
+                    all.push((seen(heads, &ranges, keys, parts), mixed));
                 }
             }
+            // What the others see is nothing to a sequence.
+            let (seen, each): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+            let of_all = seen.iter().map(|seen| queries(heads, seen.visible.queries())).collect();
+            let together = attend(Tensor::cat(of_all, 0), seen, heads);
+            assert_eq!(together.into_data(), Tensor::cat(each, 0).into_data(), "{heads:?}");
         }
     }
 
@@ -133,17 +187,17 @@ mod tests {
 
     #[test]
     fn mixes_what_is_seen_ndarray() {
-        mixes_what_is_seen::<NdArray>(&|q, [k, v], visible, heads| attend(q, k, v, visible, heads), &HEADS);
+        mixes_what_is_seen::<NdArray>(&attend, &HEADS);
     }
 
     #[cfg(feature = "flex")]
     #[test]
     fn mixes_what_is_seen_flex() {
         use burn_flex::Flex;
-        mixes_what_is_seen::<Flex>(&|q, [k, v], visible, heads| attend(q, k, v, visible, heads), &HEADS);
+        mixes_what_is_seen::<Flex>(&attend, &HEADS);
         for set in Set::all() {
-            let with_set = |q, [k, v]: [_; 2], visible: &Visible<Flex>, heads| {
-                pieces::attend(set, q, k, v, visible, heads).unwrap_or_else(|_| panic!("whole vectors of flex"))
+            let with_set = |queries, seen, heads| {
+                pieces::attend(set, queries, seen, heads).unwrap_or_else(|_| panic!("whole vectors of flex"))
             };
             mixes_what_is_seen::<Flex>(&with_set, &HEADS[..4]);
         }

@@ -68,7 +68,7 @@ mod vector;
 mod weights;
 mod workers;
 
-pub use attend::attend;
+pub use attend::{Seen, attend};
 pub use cache::write_rows;
 pub use heads::HeadShape;
 pub use likelihood::cross_entropy;

@@ -29,6 +29,11 @@ impl<B: Backend> Visible<B> {
         Self { ranges, keys, device: device.clone(), bias: OnceLock::new() }
     }
 
+    /// How many queries there are.
+    pub fn queries(&self) -> usize {
+        self.ranges.len()
+    }
+
     /// The keys that each query sees.
     #[cfg(feature = "flex")]
     pub(crate) fn ranges(&self) -> &[Range<usize>] {
@@ -69,7 +74,7 @@ impl<B: Backend> Visible<B> {
 pub fn softmax_visible<B: Backend>(scores: Tensor<B, 3>, visible: &Visible<B>) -> Tensor<B, 3> {
     let scores = scores.cast(FloatDType::F32);
     let [heads, rows, keys] = scores.dims();
-    let queries = visible.ranges.len();
+    let queries = visible.queries();
     assert!(
         rows.is_multiple_of(queries) && keys == visible.keys,
         "scores of {rows} rows and {keys} keys for {queries} queries and {} keys",

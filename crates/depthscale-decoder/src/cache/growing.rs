@@ -58,13 +58,9 @@ impl<B: Backend> GrowingSlot<B> {
     ///
     /// # Panics
     /// If fewer tokens were written.
-    pub(crate) fn view(&self, len: usize) -> (Tensor<B, 3>, Tensor<B, 3>) {
+    pub(crate) fn view(&self, len: usize) -> [Tensor<B, 3>; 2] {
         let store = self.store.as_ref().unwrap_or_else(|| panic!("{len} tokens asked of an empty slot"));
-        let first = |tensor: &Tensor<B, 3>| {
-            let [heads, _, head_dim] = tensor.dims();
-            tensor.clone().slice([0..heads, 0..len, 0..head_dim])
-        };
-        (first(&store.keys), first(&store.values))
+        [&store.keys, &store.values].map(|tensor| tensor.clone().narrow(1, 0, len))
     }
 
     /// A store with room for `end` rows that holds the first `start` rows of the old one.
@@ -105,7 +101,8 @@ mod tests {
     }
 
     fn keys(slot: &GrowingSlot<B>, len: usize) -> Vec<f32> {
-        slot.view(len).0.into_data().to_vec().expect("f32")
+        let [keys, _] = slot.view(len);
+        keys.into_data().to_vec().expect("f32")
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use sequence::{Phase, Place, SequenceCache, SequenceOptions};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
 
-use growing::GrowingSlot;
+pub(crate) use growing::GrowingSlot;
 use retention::RetentionSlot;
 use window::WindowSlot;
 

@@ -3,11 +3,11 @@
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
-use depthscale_kernels::{HeadShape, attend, attend_sequences, softmax_visible};
+use depthscale_kernels::{HeadShape, Seen, attend, attend_sequences};
 
 use super::keys::Keys;
-use super::rows::{RowSet, Segment};
-use crate::cache::{KvRows, Place, SequenceCache, Slot, SlotKind};
+use super::rows::{RowSet, Segment, join};
+use crate::cache::{GrowingSlot, KvRows, Place, SequenceCache, Slot, SlotKind};
 use crate::layers::RotaryAngles;
 
 /// What a block sees beside its rows: where it stands, the positions of the rows, the caches of their sequences, and the
@@ -101,24 +101,23 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             };
             return attend_sequences(queries, keys, values, &whole.sequences, heads, window);
         }
-        let keys = keys.cast(values.dtype());
         let (place, layer) = (self.place, self.layer);
-        self.for_each_cache([queries, keys, values], |cache, segment, [queries, keys, values]| {
+        let seen = self.each_cache([keys.cast(values.dtype()), values], |cache, segment, [keys, values]| {
             let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
             let chunk = cache.write(place, layer, own, segment.order.as_ref());
             match cache.slot(place, layer) {
-                Slot::Growing(slot) => {
-                    let (keys, values) = slot.view(segment.start + segment.chunk);
-                    attend(queries, keys, values, &segment.visible(None, 0), heads)
-                }
+                Slot::Growing(slot) => see_slot(slot, segment),
                 Slot::Window(slot) => {
                     // One query sees all that is kept and itself, in any order.
-                    let past = slot.past(segment.chunk > 1);
-                    attend_window(queries, past, chunk, segment, slot.window(), heads)
+                    let mut parts = slot.past(segment.chunk > 1);
+                    let kept: usize = parts.iter().map(|[keys, _]| keys.dims()[1]).sum();
+                    parts.push([chunk.keys, chunk.values]);
+                    Seen { parts, visible: segment.visible(Some(slot.window()), segment.start - kept) }
                 }
                 Slot::None | Slot::Retention(_) => panic!("the block declared no slot for keys and values"),
             }
-        })
+        });
+        attend(queries, seen, heads)
     }
 
     /// Softmax attention of every row over the shared keys and values of its sequence, up to its own position.
@@ -130,13 +129,13 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             let Some((keys, values)) = whole.shared.clone() else { panic!("shared keys and values were written") };
             return attend_sequences(queries, keys, values, &whole.sequences, heads, None);
         }
-        self.for_each_cache([queries], |cache, segment, [queries]| {
+        let seen = self.each_cache([], |cache, segment, []| {
             let Slot::Growing(slot) = cache.slot(Place::Readout, 0) else {
                 panic!("the cross-decoder's shared keys and values are a growing slot")
             };
-            let (keys, values) = slot.view(segment.start + segment.chunk);
-            attend(queries, keys, values, &segment.visible(None, 0), heads)
-        })
+            see_slot(slot, segment)
+        });
+        attend(queries, seen, heads)
     }
 
     /// Keeps the shared keys and values of every row.
@@ -144,21 +143,14 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     /// # Shapes
     /// - keys, values: `[rows, n_kv_heads * head_dim]`
     pub(crate) fn write_shared(&mut self, keys: Tensor<B, 2>, values: Tensor<B, 2>, heads: HeadShape) {
-        let caches = match &mut self.keys {
-            Keys::Cached(caches) => caches,
-            Keys::Whole(whole) => {
-                whole.shared = Some((keys, values));
-                return;
-            }
-        };
-        let keys = keys.cast(values.dtype());
-        for (rows, segment) in self.rows.ranges().zip(&self.rows.segments) {
-            let part = |x: &Tensor<B, 2>| {
-                heads.split_kv(x.clone().slice([rows.clone(), 0..heads.n_kv_heads * heads.head_dim]))
-            };
-            let own = KvRows { keys: part(&keys), values: part(&values), log_decay: None };
-            caches[segment.sequence].write(Place::Readout, 0, own, None);
+        if let Keys::Whole(whole) = &mut self.keys {
+            whole.shared = Some((keys, values));
+            return;
         }
+        self.each_cache([keys.cast(values.dtype()), values], |cache, _, [keys, values]| {
+            let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
+            cache.write(Place::Readout, 0, own, None);
+        });
     }
 
     /// Gated retention of every row over its own sequence (arXiv 2405.05254): with the matrix state
@@ -186,17 +178,15 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             log_decay: Some(log_decay.transpose()),
         };
         if matches!(self.keys, Keys::Whole(_)) {
-            return for_each(
-                self.rows,
-                [queries, keys, values, log_decay],
-                |segment, [queries, keys, values, log_decay]| {
-                    let own = rows_of(keys, values, log_decay);
-                    let mixed = retain_chunk(heads.split_queries(queries), None, own, segment);
-                    heads.join_queries(mixed, segment.len())
-                },
-            );
+            let inputs = [queries, keys, values, log_decay];
+            return join(each_sequence(self.rows, inputs, |segment, [queries, keys, values, log_decay]| {
+                let own = rows_of(keys, values, log_decay);
+                let mixed = retain_chunk(heads.split_queries(queries), None, own, segment);
+                heads.join_queries(mixed, segment.len())
+            }));
         }
-        self.for_each_cache([queries, keys, values, log_decay], |cache, segment, [queries, keys, values, log_decay]| {
+        let inputs = [queries, keys, values, log_decay];
+        join(self.each_cache(inputs, |cache, segment, [queries, keys, values, log_decay]| {
             let own = rows_of(keys, values, log_decay);
             let chunk = cache.write(place, layer, own, segment.order.as_ref());
             let Slot::Retention(slot) = cache.slot(place, layer) else {
@@ -204,74 +194,37 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             };
             let mixed = retain_chunk(heads.split_queries(queries), slot.state.clone(), chunk, segment);
             heads.join_queries(mixed, segment.len())
-        })
+        }))
     }
 
-    /// Applies `each` to the rows of every sequence and its cache, and puts the results together again.
-    fn for_each_cache<const N: usize>(
+    /// What `each` makes of every sequence's rows and its cache.
+    fn each_cache<const N: usize, T>(
         &mut self,
         inputs: [Tensor<B, 2>; N],
-        mut each: impl FnMut(&mut SequenceCache<B>, &Segment<B>, [Tensor<B, 2>; N]) -> Tensor<B, 2>,
-    ) -> Tensor<B, 2> {
+        mut each: impl FnMut(&mut SequenceCache<B>, &Segment<B>, [Tensor<B, 2>; N]) -> T,
+    ) -> Vec<T> {
         let rows = self.rows;
         let Keys::Cached(caches) = &mut self.keys else { unreachable!("whole sequences have no caches") };
-        for_each(rows, inputs, |segment, inputs| each(caches[segment.sequence], segment, inputs))
+        each_sequence(rows, inputs, |segment, inputs| each(caches[segment.sequence], segment, inputs))
     }
 }
 
-/// Applies `each` to the rows of every sequence and puts the results together again.
-fn for_each<B: Backend, const N: usize>(
+/// What `each` makes of every sequence's rows.
+fn each_sequence<B: Backend, const N: usize, T>(
     rows: &RowSet<B>,
     inputs: [Tensor<B, 2>; N],
-    mut each: impl FnMut(&Segment<B>, [Tensor<B, 2>; N]) -> Tensor<B, 2>,
-) -> Tensor<B, 2> {
+    mut each: impl FnMut(&Segment<B>, [Tensor<B, 2>; N]) -> T,
+) -> Vec<T> {
     if let [segment] = rows.segments.as_slice() {
-        return each(segment, inputs);
+        return vec![each(segment, inputs)];
     }
-    let part = |rows: &std::ops::Range<usize>| {
-        inputs.each_ref().map(|x| {
-            let width = x.dims()[1];
-            x.clone().slice([rows.clone(), 0..width])
-        })
-    };
-    let mut outputs = Vec::with_capacity(rows.segments.len());
-    for (range, segment) in rows.ranges().zip(&rows.segments) {
-        outputs.push(each(segment, part(&range)));
-    }
-    Tensor::cat(outputs, 0)
+    let part = |rows: std::ops::Range<usize>| inputs.each_ref().map(|x| x.clone().narrow(0, rows.start, rows.len()));
+    rows.ranges().zip(&rows.segments).map(|(range, segment)| each(segment, part(range))).collect()
 }
 
-/// Attention over the window's past and the chunk itself.
-fn attend_window<B: Backend>(
-    queries: Tensor<B, 2>,
-    past: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
-    chunk: KvRows<B>,
-    segment: &Segment<B>,
-    window: usize,
-    heads: HeadShape,
-) -> Tensor<B, 2> {
-    let Some((keys, values)) = past else {
-        let visible = segment.visible(Some(window), segment.start);
-        return attend(queries, chunk.keys, chunk.values, &visible, heads);
-    };
-    let kept = keys.dims()[1];
-    let visible = segment.visible(Some(window), segment.start - kept);
-    if segment.chunk > 1 {
-        // The scores of a chunk are far more than the keys and values that are joined here.
-        let join = |past, own| Tensor::cat(vec![past, own], 1);
-        return attend(queries, join(keys, chunk.keys), join(values, chunk.values), &visible, heads);
-    }
-    // A single token sees all that is kept and itself: its scores are joined instead, and the window is not copied.
-    let dtype = chunk.values.dtype();
-    let queries = heads.split_queries((queries * heads.scale()).cast(dtype));
-    let own_scores = queries.clone().matmul(chunk.keys.swap_dims(1, 2));
-    let [kv_heads, rows, own] = own_scores.dims();
-    let scores = Tensor::cat(vec![queries.matmul(keys.swap_dims(1, 2)), own_scores], 2);
-    let weights = softmax_visible(scores, &visible).cast(dtype);
-    let past_weights = weights.clone().slice([0..kv_heads, 0..rows, 0..kept]);
-    let own_weights = weights.slice([0..kv_heads, 0..rows, kept..kept + own]);
-    let mixed = past_weights.matmul(values) + own_weights.matmul(chunk.values);
-    heads.join_queries(mixed, 1)
+/// All that a slot keeps up to each row.
+fn see_slot<B: Backend>(slot: &GrowingSlot<B>, segment: &Segment<B>) -> Seen<B> {
+    Seen { parts: vec![slot.view(segment.start + segment.chunk)], visible: segment.visible(None, 0) }
 }
 
 /// The parallel form of gated retention within a chunk, and its recurrent form across chunks.

@@ -3,15 +3,17 @@
 use std::ops::Range;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use super::Seen;
+use crate::ahead::fetch;
 use crate::flex;
 use crate::heads::HeadShape;
 use crate::lanes::{LANES, Lanes, Set, WithLanes};
 use crate::softmax::Visible;
-use crate::vector::{add_scaled, dot, exp};
+use crate::vector::exp;
 
 /// Queries of a key head up to which each is computed by itself, straight from the cache.
 const FEW: usize = 4;
@@ -19,44 +21,41 @@ const FEW: usize = 4;
 const QUERIES: usize = 8 * LANES;
 /// Keys of a piece.
 const KEYS: usize = 64;
+/// Floats between what is used and what is fetched, for memory takes its time to answer; found by measuring.
+const AHEAD: usize = 1 << 10;
 
-type Unchanged<B> = (Tensor<B, 2>, Tensor<B, 3>, Tensor<B, 3>);
+type Unchanged<B> = (Tensor<B, 2>, Vec<Seen<B>>);
 
 /// The way of flex, or all unchanged if it is not one.
 pub(super) fn attend<B: Backend>(
     set: Set,
     queries: Tensor<B, 2>,
-    keys: Tensor<B, 3>,
-    values: Tensor<B, 3>,
-    visible: &Visible<B>,
+    seen: Vec<Seen<B>>,
     heads: HeadShape,
 ) -> Result<Tensor<B, 2>, Unchanged<B>> {
-    let is_f32 = [queries.dtype(), keys.dtype(), values.dtype()] == [DType::F32; 3];
-    if !is_f32 || !flex::is_flex::<B>() || !heads.head_dim.is_multiple_of(LANES) {
-        return Err((queries, keys, values));
+    let of_parts = seen.iter().flat_map(|seen| seen.parts.as_flattened());
+    let is_f32 = queries.dtype() == DType::F32 && of_parts.clone().all(|tensor| tensor.dtype() == DType::F32);
+    if !is_f32 || !flex::is_flex::<B>() || !heads.head_dim.is_multiple_of(LANES) || queries.dims().contains(&0) {
+        return Err((queries, seen));
     }
-    let [rows, width] = queries.dims();
-    if [rows, heads.head_dim].contains(&0) {
-        return Err((queries, keys, values));
-    }
-    let expected = [heads.n_kv_heads, visible.keys(), heads.head_dim];
-    assert_eq!((rows, width), (visible.ranges().len(), heads.n_heads * heads.head_dim), "queries");
-    assert_eq!((keys.dims(), values.dims()), (expected, expected), "keys and values");
-    let (Ok(queries), Ok(keys), Ok(values)) = (flex::take(queries), flex::take(keys), flex::take(values)) else {
-        unreachable!("asked before")
-    };
-    let (queries, keys, values) = (queries.to_contiguous(), in_rows(keys), in_rows(values));
-    let mut mixed = vec![0.0; rows * width];
+    let take = |tensor| in_rows(flex::take(tensor).unwrap_or_else(|_| unreachable!("asked before")));
+    let queries = flex::take(queries).unwrap_or_else(|_| unreachable!("asked before")).to_contiguous();
+    let visible: Vec<_> = seen.iter().map(|seen| seen.visible.clone()).collect();
+    let parts: Vec<Vec<[FlexTensor; 2]>> =
+        seen.into_iter().map(|seen| seen.parts.into_iter().map(|part| part.map(take)).collect()).collect();
     let Some(of_queries) = queries.as_slice::<f32>() else { unreachable!("it is contiguous f32") };
-    let work = Attention {
-        queries: of_queries,
-        keys: Store::of(&keys),
-        values: Store::of(&values),
-        ranges: visible.ranges(),
-        heads,
-    };
-    work.mix(set, &mut mixed);
-    Ok(flex::give(FlexTensor::from_data(TensorData::new(mixed, Shape::new([rows, width])))))
+    let mut start = 0;
+    let sequences: Vec<Sequence<'_>> = visible
+        .iter()
+        .zip(&parts)
+        .map(|(visible, parts)| {
+            let n = visible.queries() * heads.n_heads * heads.head_dim;
+            start += n;
+            Sequence::new(&of_queries[start - n..start], parts, visible, heads)
+        })
+        .collect();
+    let mixed = mix(set, &sequences, heads);
+    Ok(flex::give(FlexTensor::from_data(TensorData::new(mixed, queries.layout().shape().clone()))))
 }
 
 /// A tensor whose rows are whole, wherever they lie.
@@ -89,76 +88,144 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// A row of a head.
-    #[inline(always)]
-    fn row(&self, head: usize, row: usize) -> &'a [f32] {
-        &self.values[self.offset + head * self.head + row * self.row..][..self.width]
-    }
-
     /// Some rows of a head.
     #[inline(always)]
-    fn rows(self, head: usize, rows: Range<usize>) -> impl Iterator<Item = &'a [f32]> {
-        rows.map(move |row| self.row(head, row))
+    fn rows(self, head: usize, rows: &Range<usize>) -> HeadRows<'a> {
+        let n = rows.len();
+        let values = if n == 0 { &[] } else { &self.values[self.offset + head * self.head + rows.start * self.row..] };
+        HeadRows { values, row: self.row, width: self.width, n }
     }
 }
 
+/// Some rows of a head.
 #[derive(Clone, Copy)]
-struct Attention<'a> {
+struct HeadRows<'a> {
+    /// From the first row on.
+    values: &'a [f32],
+    /// From one row to the next.
+    row: usize,
+    width: usize,
+    n: usize,
+}
+
+impl<'a> HeadRows<'a> {
+    #[inline(always)]
+    fn get(&self, row: usize) -> &'a [f32] {
+        &self.values[row * self.row..][..self.width]
+    }
+
+    /// Fetches what is needed some rows after this one; past the last row begins what comes next.
+    #[inline(always)]
+    fn fetch_after(&self, row: usize, next: &Self) {
+        let row = row + AHEAD.div_ceil(self.width);
+        if row < self.n {
+            fetch(self.get(row));
+        } else if row - self.n < next.n {
+            fetch(next.get(row - self.n));
+        }
+    }
+}
+
+/// The queries of a sequence and what they see.
+struct Sequence<'a> {
     /// `[rows, n_heads * head_dim]`.
     queries: &'a [f32],
-    keys: Store<'a>,
-    values: Store<'a>,
+    parts: Vec<Part<'a>>,
     /// Of each row.
     ranges: &'a [Range<usize>],
     heads: HeadShape,
 }
 
+/// Keys and values.
+struct Part<'a> {
+    keys: Store<'a>,
+    values: Store<'a>,
+    /// Their places among those of all parts.
+    places: Range<usize>,
+}
+
+impl Part<'_> {
+    /// Those of its rows that are among some places.
+    fn rows(&self, places: &Range<usize>) -> Range<usize> {
+        let row = |place: usize| place.clamp(self.places.start, self.places.end) - self.places.start;
+        row(places.start)..row(places.end)
+    }
+}
+
+impl<'a> Sequence<'a> {
+    fn new<B: Backend>(
+        queries: &'a [f32],
+        parts: &'a [[FlexTensor; 2]],
+        visible: &'a Visible<B>,
+        heads: HeadShape,
+    ) -> Self {
+        let mut end = 0;
+        let part = |[keys, values]: &'a [FlexTensor; 2]| {
+            let n = keys.layout().shape()[1];
+            for tensor in [keys, values] {
+                assert_eq!(tensor.layout().shape()[..], [heads.n_kv_heads, n, heads.head_dim], "keys and values");
+            }
+            end += n;
+            Part { keys: Store::of(keys), values: Store::of(values), places: end - n..end }
+        };
+        let parts = parts.iter().map(part).collect();
+        assert_eq!(end, visible.keys(), "keys that queries see");
+        Self { queries, parts, ranges: visible.ranges(), heads }
+    }
+}
+
 /// Queries of one key head, by their places among `group * rows`: all rows of its first query head, then of the next.
 struct Piece<'a, 'm> {
-    work: Attention<'a>,
+    sequence: &'a Sequence<'a>,
     kv_head: usize,
     queries: Range<usize>,
     /// `[queries, head_dim]`.
     mixed: &'m mut [f32],
 }
 
-impl Attention<'_> {
-    /// Into `[rows, n_heads * head_dim]`.
-    fn mix(self, set: Set, mixed: &mut [f32]) {
-        let HeadShape { n_heads, head_dim, .. } = self.heads;
-        let rows = self.ranges.len();
-        let of_head = self.heads.group() * rows;
-        // Queries of a key head beside one another, which is what they are in the output for a single row.
-        let mut by_head = vec![0.0; if rows == 1 { 0 } else { mixed.len() }];
-        let target = if rows == 1 { &mut *mixed } else { &mut by_head[..] };
+/// `[rows, n_heads * head_dim]` of all sequences.
+fn mix(set: Set, sequences: &[Sequence<'_>], heads: HeadShape) -> Vec<f32> {
+    let HeadShape { n_heads, head_dim, .. } = heads;
+    let width = n_heads * head_dim;
+    // Within a sequence the rows of a head lie below one another, which is what is asked for where there is one row.
+    let mut by_head = vec![0.0; sequences.iter().map(|sequence| sequence.queries.len()).sum()];
+    let mut pieces = Vec::new();
+    let mut rest = &mut by_head[..];
+    for sequence in sequences {
+        let (mixed, others) = rest.split_at_mut(sequence.queries.len());
+        rest = others;
+        let of_head = heads.group() * sequence.ranges.len();
         let size = if of_head <= FEW { of_head } else { QUERIES };
-        let pieces: Vec<Piece<'_, '_>> = target
-            .chunks_mut(of_head * head_dim)
-            .enumerate()
-            .flat_map(|(kv_head, mixed)| {
-                mixed.chunks_mut(size * head_dim).enumerate().map(move |(at, mixed)| {
-                    let queries = at * size..at * size + mixed.len() / head_dim;
-                    Piece { work: self, kv_head, queries, mixed }
-                })
-            })
-            .collect();
-        pieces.into_par_iter().for_each(|piece| set.run(piece));
-        if rows > 1 {
-            let width = n_heads * head_dim;
-            mixed.par_chunks_mut(width).enumerate().for_each(|(row, mixed)| {
-                for (head, mixed) in mixed.chunks_exact_mut(head_dim).enumerate() {
-                    mixed.copy_from_slice(&by_head[(head * rows + row) * head_dim..][..head_dim]);
-                }
-            });
+        for (kv_head, mixed) in mixed.chunks_mut(of_head * head_dim).enumerate() {
+            for (at, mixed) in mixed.chunks_mut(size * head_dim).enumerate() {
+                let queries = at * size..at * size + mixed.len() / head_dim;
+                pieces.push(Piece { sequence, kv_head, queries, mixed });
+            }
         }
     }
+    pieces.into_par_iter().for_each(|piece| set.run(piece));
+    if sequences.iter().all(|sequence| sequence.ranges.len() == 1) {
+        return by_head;
+    }
+    let mut mixed = vec![0.0; by_head.len()];
+    let places = sequences.iter().scan(0, |end, sequence| {
+        let start = std::mem::replace(end, *end + sequence.queries.len());
+        Some((start, sequence.ranges.len()))
+    });
+    let rows: Vec<_> = places.flat_map(|(start, rows)| (0..rows).map(move |row| (start, rows, row))).collect();
+    mixed.par_chunks_mut(width).zip(rows).for_each(|(mixed, (start, rows, row))| {
+        for (head, mixed) in mixed.chunks_exact_mut(head_dim).enumerate() {
+            mixed.copy_from_slice(&by_head[start + (head * rows + row) * head_dim..][..head_dim]);
+        }
+    });
+    mixed
 }
 
 impl WithLanes for Piece<'_, '_> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         if self.queries.len() <= FEW {
-            self.one_by_one();
+            self.one_by_one(lanes);
         } else {
             self.together(lanes);
         }
@@ -169,39 +236,50 @@ impl Piece<'_, '_> {
     /// The row of a query and its values.
     #[inline(always)]
     fn query(&self, place: usize) -> (usize, &[f32]) {
-        let HeadShape { n_heads, head_dim, .. } = self.work.heads;
-        let rows = self.work.ranges.len();
-        let (head, row) = (self.kv_head * self.work.heads.group() + place / rows, place % rows);
-        (row, &self.work.queries[(row * n_heads + head) * head_dim..][..head_dim])
+        let HeadShape { n_heads, head_dim, .. } = self.sequence.heads;
+        let rows = self.sequence.ranges.len();
+        let (head, row) = (self.kv_head * self.sequence.heads.group() + place / rows, place % rows);
+        (row, &self.sequence.queries[(row * n_heads + head) * head_dim..][..head_dim])
     }
 
     #[inline(always)]
-    fn one_by_one(self) {
-        let width = self.work.heads.head_dim;
-        let scale = self.work.heads.scale() as f32;
-        let (mut query, mut weights) = (vec![0.0; width], Vec::new());
+    fn one_by_one<L: Lanes>(self, lanes: L) {
+        let HeadShape { n_kv_heads, head_dim, .. } = self.sequence.heads;
+        let scale = self.sequence.heads.scale() as f32;
+        let (head, next_head) = (self.kv_head, (self.kv_head + 1) % n_kv_heads);
+        let mut weights = Vec::new();
         for (at, place) in self.queries.clone().enumerate() {
-            let (row, of_query) = self.query(place);
-            query.fill(0.0);
-            add_scaled(&mut query, scale, of_query);
-            let range = self.work.ranges[row].clone();
+            let (row, query) = self.query(place);
+            let range = &self.sequence.ranges[row];
+            let parts =
+                || self.sequence.parts.iter().map(|part| (part, part.rows(range))).filter(|(_, rows)| !rows.is_empty());
             weights.clear();
-            weights.extend(self.work.keys.rows(self.kv_head, range.clone()).map(|key| dot(key, &query)));
-            let largest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            weights.iter_mut().for_each(|weight| *weight = exp(*weight - largest));
-            let share = weights.iter().sum::<f32>().recip();
-            let mixed = &mut self.mixed[at * width..][..width];
-            for (weight, value) in weights.iter().zip(self.work.values.rows(self.kv_head, range)) {
-                add_scaled(mixed, weight * share, value);
+            // Those that fill up the last vector come to nothing.
+            weights.resize(range.len().next_multiple_of(LANES), f32::NEG_INFINITY);
+            let mut rest = &mut weights[..];
+            for (part, rows) in parts() {
+                let (scores, others) = rest.split_at_mut(rows.len());
+                score_one(lanes, scores, part.keys.rows(head, &rows), query, part.values.rows(head, &rows));
+                rest = others;
             }
+            let share = weigh_one(&mut weights, scale).recip();
+            let mixed = &mut self.mixed[at * head_dim..][..head_dim];
+            let mut rest = &weights[..];
+            for (part, rows) in parts() {
+                let (weights, others) = rest.split_at(rows.len());
+                let next = part.keys.rows(next_head, &rows);
+                add_values::<L, 1>(lanes, mixed, weights, part.values.rows(head, &rows), Some(next));
+                rest = others;
+            }
+            mixed.iter_mut().for_each(|value| *value *= share);
         }
     }
 
     /// All queries at once: keys go by in pieces, and what was mixed so far is scaled down whenever a larger score turns up.
     #[inline(always)]
     fn together<L: Lanes>(self, lanes: L) {
-        let width = self.work.heads.head_dim;
-        let scale = self.work.heads.scale() as f32;
+        let width = self.sequence.heads.head_dim;
+        let scale = self.sequence.heads.scale() as f32;
         let n = self.queries.len();
         let columns = n.next_multiple_of(LANES);
         // [head_dim, queries]: a vector holds one element of sixteen queries.
@@ -209,7 +287,7 @@ impl Piece<'_, '_> {
         let mut ranges = vec![0..0; n];
         for (at, place) in self.queries.clone().enumerate() {
             let (row, query) = self.query(place);
-            ranges[at] = self.work.ranges[row].clone();
+            ranges[at] = self.sequence.ranges[row].clone();
             for (element, q) in query.iter().enumerate() {
                 turned[element * columns + at] = q * scale;
             }
@@ -219,13 +297,18 @@ impl Piece<'_, '_> {
         let mut largest = vec![f32::NEG_INFINITY; columns];
         let mut sums = vec![0.0; columns];
         let mut scores = vec![0.0; KEYS * columns];
-        for start in (first..end).step_by(KEYS) {
-            let keys = start..end.min(start + KEYS);
-            let scores = &mut scores[..keys.len() * columns];
-            score(lanes, scores, (self.work.keys, self.kv_head, keys.clone()), &turned);
-            hide(scores, columns, &keys, &ranges);
-            weigh(scores, &mut largest, &mut sums, self.mixed, width);
-            add_values(lanes, self.mixed, scores, (self.work.values, self.kv_head, keys));
+        for part in &self.sequence.parts {
+            let rows = part.rows(&(first..end));
+            for start in rows.clone().step_by(KEYS) {
+                let rows = start..rows.end.min(start + KEYS);
+                let scores = &mut scores[..rows.len() * columns];
+                score(lanes, scores, part.keys.rows(self.kv_head, &rows), &turned);
+                let places = part.places.start + rows.start..part.places.start + rows.end;
+                hide(scores, columns, &places, &ranges);
+                weigh(scores, &mut largest, &mut sums, self.mixed, width);
+                let values = part.values.rows(self.kv_head, &rows);
+                add_values::<L, TILE>(lanes, self.mixed, scores, values, None);
+            }
         }
         for (mixed, sum) in self.mixed.chunks_exact_mut(width).zip(&sums) {
             let share = sum.recip();
@@ -237,16 +320,49 @@ impl Piece<'_, '_> {
 /// Keys and vectors of queries, or queries and vectors of values, whose sums are held in registers.
 const TILE: usize = 4;
 
-/// Some rows of a head.
-type HeadRows<'a> = (Store<'a>, usize, Range<usize>);
+/// `scores_j = k_j . q`.
+#[inline(always)]
+fn score_one<L: Lanes>(lanes: L, scores: &mut [f32], keys: HeadRows<'_>, query: &[f32], next: HeadRows<'_>) {
+    let query: &[[f32; LANES]] = query.as_chunks().0;
+    for (at, score) in scores.iter_mut().enumerate() {
+        keys.fetch_after(at, &next);
+        let key: &[[f32; LANES]] = keys.get(at).as_chunks().0;
+        let mut sum = lanes.splat(0.0);
+        for (k, q) in key.iter().zip(query) {
+            sum = lanes.mul_add(lanes.load(k), lanes.load(q), sum);
+        }
+        *score = lanes.sum(sum);
+    }
+}
+
+/// Scores, as many as whole vectors hold, become weights under the largest; returns their sum.
+#[inline(always)]
+fn weigh_one(scores: &mut [f32], scale: f32) -> f32 {
+    let scores: &mut [[f32; LANES]] = scores.as_chunks_mut().0;
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    for scores in scores.iter() {
+        for (largest, &score) in largest.iter_mut().zip(scores) {
+            *largest = if score > *largest { score } else { *largest };
+        }
+    }
+    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut sums = [0.0; LANES];
+    for scores in scores {
+        for (score, sum) in scores.iter_mut().zip(&mut sums) {
+            *score = exp(scale * (*score - largest));
+            *sum += *score;
+        }
+    }
+    sums.iter().sum()
+}
 
 /// `scores_jq = k_j . q_q`, `[keys, queries]`, of queries `[head_dim, queries]`.
 #[inline(always)]
-fn score<L: Lanes>(lanes: L, scores: &mut [f32], (store, head, rows): HeadRows<'_>, queries: &[f32]) {
-    let columns = queries.len() / store.width;
-    for (scores, first) in scores.chunks_mut(TILE * columns).zip(rows.clone().step_by(TILE)) {
+fn score<L: Lanes>(lanes: L, scores: &mut [f32], rows: HeadRows<'_>, queries: &[f32]) {
+    let columns = queries.len() / rows.width;
+    for (scores, first) in scores.chunks_mut(TILE * columns).zip((0..rows.n).step_by(TILE)) {
         // Past the last key, the last once more.
-        let keys: [&[f32]; TILE] = std::array::from_fn(|key| store.row(head, (first + key).min(rows.end - 1)));
+        let keys: [&[f32]; TILE] = std::array::from_fn(|key| rows.get((first + key).min(rows.n - 1)));
         for column in (0..columns).step_by(2 * LANES) {
             if columns - column >= 2 * LANES {
                 score_tile::<L, 2>(lanes, scores, keys, queries, [columns, column]);
@@ -327,37 +443,50 @@ fn weigh(scores: &mut [f32], largest: &mut [f32], sums: &mut [f32], mixed: &mut 
     }
 }
 
-/// `mixed_q += sum_j weights_jq v_j`, of weights `[keys, queries]`.
+/// `mixed_q += sum_j weights_jq v_j`, of weights `[keys, queries]`, of which `Q` are taken at once.
 #[inline(always)]
-fn add_values<L: Lanes>(lanes: L, mixed: &mut [f32], weights: &[f32], values: HeadRows<'_>) {
-    let width = values.0.width;
-    for (at, mixed) in mixed.chunks_mut(TILE * width).enumerate() {
+fn add_values<L: Lanes, const Q: usize>(
+    lanes: L,
+    mixed: &mut [f32],
+    weights: &[f32],
+    values: HeadRows<'_>,
+    next: Option<HeadRows<'_>>,
+) {
+    let width = values.width;
+    for (at, mixed) in mixed.chunks_mut(Q * width).enumerate() {
         for element in (0..width).step_by(4 * LANES) {
+            let first = [Q * at, element];
+            // Rows are fetched whole, once.
+            let next = next.filter(|_| element == 0);
             match (width - element) / LANES {
-                4.. => add_tile::<L, 4>(lanes, mixed, weights, &values, [TILE * at, element]),
-                3 => add_tile::<L, 3>(lanes, mixed, weights, &values, [TILE * at, element]),
-                2 => add_tile::<L, 2>(lanes, mixed, weights, &values, [TILE * at, element]),
-                _ => add_tile::<L, 1>(lanes, mixed, weights, &values, [TILE * at, element]),
+                4.. => add_tile::<L, Q, 4>(lanes, mixed, weights, values, next, first),
+                3 => add_tile::<L, Q, 3>(lanes, mixed, weights, values, next, first),
+                2 => add_tile::<L, Q, 2>(lanes, mixed, weights, values, next, first),
+                _ => add_tile::<L, Q, 1>(lanes, mixed, weights, values, next, first),
             }
         }
     }
 }
 
 #[inline(always)]
-fn add_tile<L: Lanes, const V: usize>(
+fn add_tile<L: Lanes, const Q: usize, const V: usize>(
     lanes: L,
     mixed: &mut [f32],
     weights: &[f32],
-    (store, head, rows): &HeadRows<'_>,
+    values: HeadRows<'_>,
+    next: Option<HeadRows<'_>>,
     [query, element]: [usize; 2],
 ) {
-    let (columns, width) = (weights.len() / rows.len(), store.width);
-    let mut sums = [[lanes.splat(0.0); V]; TILE];
-    for (weights, row) in weights.chunks_exact(columns).zip(rows.clone()) {
-        let value: &[[f32; LANES]] = store.row(*head, row)[element..element + V * LANES].as_chunks().0;
+    let (columns, width) = (weights.len() / values.n, values.width);
+    let mut sums = [[lanes.splat(0.0); V]; Q];
+    for (row, weights) in weights.chunks_exact(columns).enumerate() {
+        if let Some(next) = &next {
+            values.fetch_after(row, next);
+        }
+        let value: &[[f32; LANES]] = values.get(row)[element..element + V * LANES].as_chunks().0;
         let vectors: [L::Floats; V] = std::array::from_fn(|at| lanes.load(&value[at]));
         // Columns are whole vectors: there are always as many, past the last query zeros.
-        let weights: &[f32; TILE] = weights[query..].first_chunk().unwrap_or_else(|| unreachable!("whole vectors"));
+        let weights: &[f32; Q] = weights[query..].first_chunk().unwrap_or_else(|| unreachable!("whole vectors"));
         for (sums, weight) in sums.iter_mut().zip(weights) {
             let weight = lanes.splat(*weight);
             for at in 0..V {
