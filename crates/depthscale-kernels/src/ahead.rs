@@ -3,41 +3,59 @@
 /// Bytes that memory gives at once.
 const CACHE_LINE: usize = 64;
 
-/// Bytes that come next.
+/// Segments of bytes that come next, at equal distances.
 #[derive(Clone, Copy)]
+pub(crate) struct Next<'a> {
+    /// From the first segment's first byte to the last one's last.
+    pub(crate) bytes: &'a [u8],
+    /// How many there are.
+    pub(crate) n: usize,
+    /// Bytes of one.
+    pub(crate) length: usize,
+    /// Bytes from one to the next.
+    pub(crate) distance: usize,
+}
+
+impl Next<'_> {
+    pub(crate) const NOTHING: Self = Self { bytes: &[], n: 0, length: 0, distance: 0 };
+}
+
+/// How they are fetched in some steps: in their order where there is no gap, else all side by side.
 pub(crate) struct Ahead<'a> {
     bytes: &'a [u8],
-    /// Bytes of a step.
+    /// Bytes from one step to the next.
     step: usize,
     /// Cache lines of a step.
     lines: usize,
+    /// Bytes from one of those lines to the next.
+    distance: usize,
 }
 
 impl<'a> Ahead<'a> {
-    /// To be fetched in some steps.
     #[inline(always)]
-    pub(crate) fn new(bytes: &'a [u8], steps: usize) -> Self {
-        let step = bytes.len().div_ceil(steps.max(1));
-        Self { bytes, step, lines: step.div_ceil(CACHE_LINE) }
+    pub(crate) fn new(Next { bytes, n, length, distance }: Next<'a>, steps: usize) -> Self {
+        if length == distance {
+            let step = bytes.len().div_ceil(steps.max(1));
+            return Self { bytes, step, lines: step.div_ceil(CACHE_LINE), distance: CACHE_LINE };
+        }
+        Self { bytes, step: length.div_ceil(steps.max(1)), lines: n, distance }
     }
 
     /// Asks for the bytes of a step, without waiting for them.
     #[inline(always)]
-    pub(crate) fn fetch(self, step: usize) {
-        fetch_lines(self.bytes.as_ptr().wrapping_add(step * self.step), self.lines);
+    pub(crate) fn fetch(&self, step: usize) {
+        let first = self.bytes.as_ptr().wrapping_add(step * self.step);
+        for line in 0..self.lines {
+            prefetch(first.wrapping_add(line * self.distance));
+        }
     }
 }
 
 /// Asks for some floats, without waiting for them.
 #[inline(always)]
 pub(crate) fn fetch(floats: &[f32]) {
-    fetch_lines(floats.as_ptr().cast(), size_of_val(floats).div_ceil(CACHE_LINE));
-}
-
-#[inline(always)]
-fn fetch_lines(first: *const u8, lines: usize) {
-    for line in 0..lines {
-        prefetch(first.wrapping_add(line * CACHE_LINE));
+    for line in floats.chunks(CACHE_LINE / size_of::<f32>()) {
+        prefetch(line.as_ptr().cast());
     }
 }
 

@@ -2,7 +2,9 @@
 
 use depthscale_types::WeightFormat;
 
-use crate::ahead::Ahead;
+use std::ops::Range;
+
+use crate::ahead::{Ahead, Next};
 use crate::lanes::{LANES, Lanes, Set, WithLanes, from_bf16, from_f16};
 use crate::tile::{Floats, Sums, Tile};
 
@@ -21,19 +23,27 @@ pub(crate) struct Rows<'a> {
     codes: &'a [u8],
     scales: &'a [u8],
     width: usize,
+    /// Bytes of 32 columns.
     code_bytes: usize,
     scale_bytes: usize,
 }
 
 impl<'a> Rows<'a> {
     pub(crate) fn new(format: WeightFormat, width: usize, codes: &'a [u8], scales: &'a [u8]) -> Self {
-        let scale_bytes = if format.is_blocks() { 2 * (width / BLOCK) } else { 0 };
-        Self { codes, scales, width, code_bytes: format.row_bytes(width) - scale_bytes, scale_bytes }
+        let scale_bytes = if format.is_blocks() { 2 } else { 0 };
+        Self { codes, scales, width, code_bytes: format.row_bytes(BLOCK) - scale_bytes, scale_bytes }
     }
 
-    /// The codes of some rows.
-    pub(crate) fn codes(&self, rows: std::ops::Range<usize>) -> &'a [u8] {
-        &self.codes[rows.start * self.code_bytes..rows.end * self.code_bytes]
+    /// The codes of some columns of rows, of which there is at least one.
+    #[inline(always)]
+    pub(crate) fn codes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'a> {
+        let at = |row: usize, column: usize| (row * self.width + column) * self.code_bytes / BLOCK;
+        Next {
+            bytes: &self.codes[at(rows.start, columns.start)..at(rows.end - 1, columns.end)],
+            n: rows.len(),
+            length: at(0, columns.len()),
+            distance: at(1, 0),
+        }
     }
 
     /// Elements of a row.
@@ -41,12 +51,17 @@ impl<'a> Rows<'a> {
         self.width
     }
 
-    #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> Row<'a> {
-        Row {
-            codes: &self.codes[row * self.code_bytes..][..self.code_bytes],
-            scales: &self.scales[row * self.scale_bytes..][..self.scale_bytes],
-        }
+        self.part(row, 0..self.width)
+    }
+
+    /// Some columns of a row, which begin with a whole block.
+    #[inline(always)]
+    pub(crate) fn part(&self, row: usize, columns: Range<usize>) -> Row<'a> {
+        let first = row * self.width + columns.start;
+        let part =
+            |bytes: &'a [u8], of_block: usize| &bytes[first * of_block / BLOCK..][..columns.len() * of_block / BLOCK];
+        Row { codes: part(self.codes, self.code_bytes), scales: part(self.scales, self.scale_bytes) }
     }
 }
 
@@ -85,7 +100,7 @@ pub(crate) trait Decode: Copy + Send + Sync {
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: &[u8],
+        next: Next<'_>,
     ) -> [[f32; R]; O];
 }
 
@@ -172,7 +187,7 @@ pub(crate) fn dots_of_vectors<V: Vectors, L: Lanes, const O: usize, const R: usi
     lanes: L,
     rows: [Parts<'_, V>; O],
     x: &Tile<R>,
-    next: &[u8],
+    next: Next<'_>,
 ) -> [[f32; R]; O] {
     let mut vectors: [&[V::Vector]; O] = [&[]; O];
     for (vectors, row) in vectors.iter_mut().zip(&rows) {
@@ -216,7 +231,7 @@ impl<H: Vectors<Vector = [u8; 2 * LANES], Single = [u8; 2]> + Copy + Send + Sync
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: &[u8],
+        next: Next<'_>,
     ) -> [[f32; R]; O] {
         let mut parts: [Parts<'_, H>; O] = [(&[], &[]); O];
         for (part, row) in parts.iter_mut().zip(&rows) {
@@ -277,7 +292,7 @@ fn dots_of_blocks<const N: usize, B: Blocks<N>, L: Lanes, const O: usize, const 
     lanes: L,
     rows: [Row<'_>; O],
     x: &Tile<R>,
-    next: &[u8],
+    next: Next<'_>,
 ) -> [[f32; R]; O] {
     let x: &[[[Floats; R]; 2]] = x.vectors.as_chunks().0;
     let ahead = Ahead::new(next, x.len());
@@ -335,7 +350,7 @@ impl Decode for Q8 {
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: &[u8],
+        next: Next<'_>,
     ) -> [[f32; R]; O] {
         dots_of_blocks::<32, Self, L, O, R>(lanes, rows, x, next)
     }
@@ -352,7 +367,7 @@ impl Decode for Q4 {
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: &[u8],
+        next: Next<'_>,
     ) -> [[f32; R]; O] {
         dots_of_blocks::<16, Self, L, O, R>(lanes, rows, x, next)
     }

@@ -22,6 +22,15 @@ pub(crate) trait Lanes: Copy {
     /// `a b + c`, rounded once or twice.
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     fn sum(self, floats: Self::Floats) -> f32;
+    /// The sums of sixteen such vectors, which together take fewer steps.
+    #[inline(always)]
+    fn sums(self, vectors: [Self::Floats; LANES]) -> [f32; LANES] {
+        let mut sums = [0.0; LANES];
+        for (sum, floats) in sums.iter_mut().zip(vectors) {
+            *sum = self.sum(floats);
+        }
+        sums
+    }
     /// Finite 16-bit floats (IEEE 754 half), little-endian.
     fn f16(self, halves: &[u8; 2 * LANES]) -> Self::Floats;
     /// 16-bit brain floats, little-endian.
@@ -250,6 +259,26 @@ mod x86 {
         #[inline(always)]
         fn sum(self, floats: __m512) -> f32 {
             self.0.reduce_sum_f32s(cast(floats))
+        }
+
+        #[inline(always)]
+        fn sums(self, vectors: [__m512; LANES]) -> [f32; LANES] {
+            let f = self.0.avx512f;
+            // Each step adds halves of two vectors and leaves one: a quarter holds four sums of four, then a whole the sixteen.
+            let mut pairs = [vectors[0]; LANES / 2];
+            for (at, pair) in pairs.iter_mut().enumerate() {
+                let [a, b] = [vectors[2 * at], vectors[2 * at + 1]];
+                *pair = f._mm512_add_ps(f._mm512_unpacklo_ps(a, b), f._mm512_unpackhi_ps(a, b));
+            }
+            let mut fours = [vectors[0]; LANES / 4];
+            for (at, four) in fours.iter_mut().enumerate() {
+                let [a, b] = [pairs[2 * at], pairs[2 * at + 1]];
+                let [low, high] = [f._mm512_shuffle_ps::<0x44>(a, b), f._mm512_shuffle_ps::<0xee>(a, b)];
+                *four = f._mm512_add_ps(low, high);
+            }
+            let across =
+                |a, b| f._mm512_add_ps(f._mm512_shuffle_f32x4::<0x88>(a, b), f._mm512_shuffle_f32x4::<0xdd>(a, b));
+            cast(across(across(fours[0], fours[1]), across(fours[2], fours[3])))
         }
 
         #[inline(always)]

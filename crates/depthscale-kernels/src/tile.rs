@@ -1,5 +1,7 @@
 //! Rows of x side by side, and their sums of products with weights.
 
+use std::ops::Range;
+
 use crate::lanes::{LANES, Lanes};
 
 /// Sixteen floats, where vectors of them are best read.
@@ -7,8 +9,10 @@ use crate::lanes::{LANES, Lanes};
 #[repr(align(64))]
 pub(crate) struct Floats(pub(crate) [f32; LANES]);
 
-/// At most `R` rows of x; those that lack are zeros.
+/// Some columns of at most `R` rows of x; rows that lack are zeros.
 pub(crate) struct Tile<const R: usize> {
+    /// The first of the columns.
+    first: usize,
     /// Sixteen elements of every row, in the order of use.
     pub(crate) vectors: Vec<[Floats; R]>,
     /// What fills no vector.
@@ -17,11 +21,11 @@ pub(crate) struct Tile<const R: usize> {
 
 impl<const R: usize> Tile<R> {
     /// Of `[rows, in]`.
-    pub(crate) fn new(x: &[f32], d_in: usize) -> Self {
-        let mut vectors = vec![[Floats([0.0; LANES]); R]; d_in / LANES];
-        let mut rest = vec![[0.0; R]; d_in % LANES];
+    pub(crate) fn new(x: &[f32], d_in: usize, columns: Range<usize>) -> Self {
+        let mut vectors = vec![[Floats([0.0; LANES]); R]; columns.len() / LANES];
+        let mut rest = vec![[0.0; R]; columns.len() % LANES];
         for (row, x) in x.chunks_exact(d_in).enumerate() {
-            let (x, x_rest) = x.as_chunks();
+            let (x, x_rest) = x[columns.clone()].as_chunks();
             for (vectors, x) in vectors.iter_mut().zip(x) {
                 vectors[row] = Floats(*x);
             }
@@ -29,7 +33,12 @@ impl<const R: usize> Tile<R> {
                 rest[row] = *x;
             }
         }
-        Self { vectors, rest }
+        Self { first: columns.start, vectors, rest }
+    }
+
+    #[inline(always)]
+    pub(crate) fn columns(&self) -> Range<usize> {
+        self.first..self.first + LANES * self.vectors.len() + self.rest.len()
     }
 }
 
@@ -57,6 +66,15 @@ impl<L: Lanes, const O: usize, const R: usize> Sums<L, O, R> {
     #[inline(always)]
     pub(crate) fn total(self, lanes: L) -> [[f32; R]; O] {
         let mut totals = [[0.0; R]; O];
+        if O * R > LANES / 4 {
+            let mut vectors = [lanes.splat(0.0); LANES];
+            for (vector, sum) in vectors.iter_mut().zip(self.0.as_flattened()) {
+                *vector = *sum;
+            }
+            let sums = lanes.sums(vectors);
+            totals.as_flattened_mut().copy_from_slice(&sums[..O * R]);
+            return totals;
+        }
         for (totals, sums) in totals.iter_mut().zip(&self.0) {
             for (total, sum) in totals.iter_mut().zip(sums) {
                 *total = lanes.sum(*sum);

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
+use crate::ahead::Next;
 use crate::decode::{Bf16, Decode, F16, F32, Parts, Q4, Q8, Rows, dots_of_vectors};
 use crate::lanes::Lanes;
 use crate::packed::PackedWeight;
@@ -12,17 +13,17 @@ use crate::tile::Tile;
 
 /// Rows of a weight, however they are kept. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Weights: Copy + Send + Sync {
-    /// `sum_i w_oi x_ri` of some rows for every row of x. Meanwhile the bytes that are needed next are fetched.
+    /// `sum_i w_oi x_ri` of some rows for every row of x, over its columns. Meanwhile what comes next is fetched.
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
         lanes: L,
         rows: [usize; O],
         x: &Tile<R>,
-        next: &[u8],
+        next: Next<'_>,
     ) -> [[f32; R]; O];
 
-    /// The bytes of some rows, to be fetched before they are needed.
-    fn bytes(&self, rows: Range<usize>) -> &[u8];
+    /// The bytes of some columns of rows, of which there is at least one, to be fetched before they are needed.
+    fn bytes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'_>;
 
     /// Some rows, one after the other; `space` may be used for them.
     fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32];
@@ -42,18 +43,21 @@ impl Weights for Plain<'_> {
         lanes: L,
         rows: [usize; O],
         x: &Tile<R>,
-        next: &[u8],
+        next: Next<'_>,
     ) -> [[f32; R]; O] {
         let mut parts: [Parts<'_, F32>; O] = [(&[], &[]); O];
         for (part, row) in parts.iter_mut().zip(rows) {
-            *part = self.weight[row * self.d_in..][..self.d_in].as_chunks();
+            *part = self.weight[row * self.d_in..][x.columns()].as_chunks();
         }
         dots_of_vectors::<F32, L, O, R>(lanes, parts, x, next)
     }
 
     #[inline(always)]
-    fn bytes(&self, rows: Range<usize>) -> &[u8] {
-        bytemuck::cast_slice(&self.weight[rows.start * self.d_in..rows.end * self.d_in])
+    fn bytes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'_> {
+        let first = rows.start * self.d_in + columns.start;
+        let values = &self.weight[first..(rows.end - 1) * self.d_in + columns.end];
+        let [length, distance] = [columns.len(), self.d_in].map(|values| values * size_of::<f32>());
+        Next { bytes: bytemuck::cast_slice(values), n: rows.len(), length, distance }
     }
 
     #[inline(always)]
@@ -82,18 +86,18 @@ impl<D: Decode> Weights for Packed<'_, D> {
         lanes: L,
         rows: [usize; O],
         x: &Tile<R>,
-        next: &[u8],
+        next: Next<'_>,
     ) -> [[f32; R]; O] {
-        let mut parts = [self.rows.row(rows[0]); O];
+        let mut parts = [self.rows.part(rows[0], x.columns()); O];
         for (part, row) in parts.iter_mut().zip(rows) {
-            *part = self.rows.row(row);
+            *part = self.rows.part(row, x.columns());
         }
         D::dots(lanes, parts, x, next)
     }
 
     #[inline(always)]
-    fn bytes(&self, rows: Range<usize>) -> &[u8] {
-        self.rows.codes(rows)
+    fn bytes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'_> {
+        self.rows.codes(rows, columns)
     }
 
     #[inline(always)]
