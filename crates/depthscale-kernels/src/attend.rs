@@ -34,11 +34,12 @@ pub struct Seen<B: Backend> {
 /// - output: `[rows, n_heads * head_dim]`, in the dtype of the values; softmax is in f32
 ///
 /// # Panics
-/// If the shapes do not fit, there is no sequence, or one has no parts.
+/// If the shapes do not fit, there is no sequence, or one has no queries or no keys.
 pub fn attend<B: Backend>(queries: Tensor<B, 2>, seen: Vec<Seen<B>>, heads: HeadShape) -> Tensor<B, 2> {
     let [rows, width] = queries.dims();
     let ranges: usize = seen.iter().map(|seen| seen.visible.queries()).sum();
     assert_eq!((rows, width), (ranges, heads.n_heads * heads.head_dim), "queries");
+    assert!(seen.iter().all(|seen| seen.visible.queries() > 0), "a sequence without queries");
     #[cfg(feature = "flex")]
     let (queries, seen) = match pieces::attend(Set::best(), queries, seen, heads) {
         Ok(mixed) => return mixed,

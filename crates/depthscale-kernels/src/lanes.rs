@@ -264,7 +264,7 @@ mod x86 {
         #[inline(always)]
         fn sums(self, vectors: [__m512; LANES]) -> [f32; LANES] {
             let f = self.0.avx512f;
-            // Each step adds halves of two vectors and leaves one: a quarter holds four sums of four, then a whole the sixteen.
+            // Each step leaves half as many vectors, of sums of twice as many lanes.
             let mut pairs = [vectors[0]; LANES / 2];
             for (at, pair) in pairs.iter_mut().enumerate() {
                 let [a, b] = [vectors[2 * at], vectors[2 * at + 1]];

@@ -10,7 +10,7 @@
 //! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
 //! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; of more rows both factors are turned first, on one thread, too |
 //! | [`project_packed`] | weights in fewer bits than f32 ([`PackedWeight`]) would be unpacked for every product |
-//! | [`attend`] | all scores are in memory at once, and a single query is computed on one thread |
+//! | [`attend`] | all scores are in memory at once, a single query is computed on one thread, and sequences come one after the other |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
 //! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
 //! | [`attend_sequences`] | sequences of different lengths would be padded, scores and their gradients kept in memory |
