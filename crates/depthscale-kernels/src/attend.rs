@@ -16,8 +16,8 @@ use crate::softmax::{Visible, softmax_visible};
 /// What the queries of one sequence see.
 #[derive(Debug)]
 pub struct Seen<B: Backend> {
-    /// Keys and values in parts that follow one another, `[n_kv_heads, keys, head_dim]` each, all of one dtype. They may be
-    /// views of larger stores.
+    /// Keys and values in parts that follow one another, `[n_kv_heads, keys, head_dim]` each, all of one dtype, as those of
+    /// the other sequences are. They may be views of larger stores.
     pub parts: Vec<[Tensor<B, 3>; 2]>,
     /// The keys that each query sees, counted over all parts.
     pub visible: Arc<Visible<B>>,
@@ -26,7 +26,8 @@ pub struct Seen<B: Backend> {
 /// Attention of queries over the keys that each may see: `y_i = sum_j softmax_j(q_i . k_j / sqrt(head_dim)) v_j`.
 ///
 /// On flex scores are formed and used up in pieces (arXiv 2205.14135), so that none but a few are in memory at once;
-/// sequences, heads and pieces of the queries are spread over threads together. Keys and values are not copied.
+/// sequences, heads and pieces of the queries are spread over threads together. Keys and values in whole rows are not copied.
+/// So it is in f32 and for heads of whole vectors of sixteen; elsewhere plain operations form all scores of a sequence.
 ///
 /// # Shapes
 /// - queries: `[rows, n_heads * head_dim]`, those of the first sequence first; cast to the dtype of the values
@@ -34,12 +35,21 @@ pub struct Seen<B: Backend> {
 /// - output: `[rows, n_heads * head_dim]`, in the dtype of the values; softmax is in f32
 ///
 /// # Panics
-/// If the shapes do not fit, there is no sequence, or one has no queries or no keys.
+/// If the shapes do not fit, key heads do not divide query heads, there is no sequence, or one has no queries or no keys.
 pub fn attend<B: Backend>(queries: Tensor<B, 2>, seen: Vec<Seen<B>>, heads: HeadShape) -> Tensor<B, 2> {
     let [rows, width] = queries.dims();
     let ranges: usize = seen.iter().map(|seen| seen.visible.queries()).sum();
     assert_eq!((rows, width), (ranges, heads.n_heads * heads.head_dim), "queries");
-    assert!(seen.iter().all(|seen| seen.visible.queries() > 0), "a sequence without queries");
+    assert!(heads.n_heads.is_multiple_of(heads.n_kv_heads), "{heads:?}: key heads divide query heads");
+    for Seen { parts, visible } in &seen {
+        assert!(visible.queries() > 0, "a sequence without queries");
+        for [keys, values] in parts {
+            let expected = [heads.n_kv_heads, keys.dims()[1], heads.head_dim];
+            assert_eq!((keys.dims(), values.dims()), (expected, expected), "keys and values");
+        }
+        let keys: usize = parts.iter().map(|[keys, _]| keys.dims()[1]).sum();
+        assert_eq!(keys, visible.keys(), "keys that queries see");
+    }
     #[cfg(feature = "flex")]
     let (queries, seen) = match pieces::attend(Set::best(), queries, seen, heads) {
         Ok(mixed) => return mixed,

@@ -1,8 +1,8 @@
 //! From packed weights to numbers.
 
-use depthscale_types::WeightFormat;
-
 use std::ops::Range;
+
+use depthscale_types::WeightFormat;
 
 use crate::ahead::{Ahead, Next};
 use crate::lanes::{LANES, Lanes, Set, WithLanes, from_bf16, from_f16};

@@ -1,6 +1,6 @@
 //! Products of a few rows with a stored weight, on flex.
 //!
-//! Weights are read by all threads, in their order and once, and multiplied with every row while they are in registers. flex's own
+//! Weights are read by all threads and from memory once, and multiplied with every row while they are in registers. flex's own
 //! product packs both factors first, and takes one thread where rows are too few to be worth more to it.
 
 use depthscale_types::WeightFormat;
@@ -102,8 +102,8 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
             for (group, (tile, product)) in tiles.iter().zip(product.chunks_mut(R)).enumerate() {
                 for at in (0..outputs).step_by(O) {
                     let n = O.min(outputs - at);
-                    let mut rows = [first + at; O];
-                    for (output, row) in rows.iter_mut().enumerate() {
+                    let mut of_weight = [first + at; O];
+                    for (output, row) in of_weight.iter_mut().enumerate() {
                         // Past the last output, the last once more.
                         *row += output.min(n - 1);
                     }
@@ -114,7 +114,7 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
                     } else {
                         Next::NOTHING
                     };
-                    let dots: [[f32; R]; O] = weight.dots(lanes, rows, tile, next);
+                    let dots: [[f32; R]; O] = weight.dots(lanes, of_weight, tile, next);
                     for (row, product) in product.iter_mut().enumerate() {
                         for (product, dots) in product[at..at + n].iter_mut().zip(&dots) {
                             *product += dots[row];

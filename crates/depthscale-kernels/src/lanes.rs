@@ -22,7 +22,7 @@ pub(crate) trait Lanes: Copy {
     /// `a b + c`, rounded once or twice.
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     fn sum(self, floats: Self::Floats) -> f32;
-    /// The sums of sixteen such vectors, which together take fewer steps.
+    /// The sums of sixteen such vectors, which together may take fewer steps, in an order of their own.
     #[inline(always)]
     fn sums(self, vectors: [Self::Floats; LANES]) -> [f32; LANES] {
         let mut sums = [0.0; LANES];

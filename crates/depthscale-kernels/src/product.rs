@@ -169,7 +169,7 @@ mod fast {
         #[test]
         fn every_instruction_set_multiplies_the_same() {
             // More than a task, depths of more than one pass, widths that fill no vector.
-            for (d_out, d_in) in [(70, 32), (301, 672), (40, 2080), (13, 1003), (1, 7)] {
+            for (d_out, d_in) in [(70, 32), (301, 672), (40, 2080), (21, 2083), (13, 1003), (1, 7)] {
                 for format in WeightFormat::ALL.into_iter().filter(|format| format.divides(d_in)) {
                     let floats = values(d_out * d_in, 1);
                     let packed = PackedWeight::pack(format, [d_out, d_in], &floats).ok();

@@ -41,7 +41,6 @@ impl<B: Backend> Visible<B> {
     }
 
     /// How many keys there are.
-    #[cfg(feature = "flex")]
     pub(crate) fn keys(&self) -> usize {
         self.keys
     }

@@ -66,6 +66,7 @@ impl<L: Lanes, const O: usize, const R: usize> Sums<L, O, R> {
     #[inline(always)]
     pub(crate) fn total(self, lanes: L) -> [[f32; R]; O] {
         let mut totals = [[0.0; R]; O];
+        // A few are added up faster one by one.
         if O * R > LANES / 4 {
             let mut vectors = [lanes.splat(0.0); LANES];
             for (vector, sum) in vectors.iter_mut().zip(self.0.as_flattened()) {

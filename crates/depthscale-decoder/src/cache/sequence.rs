@@ -45,7 +45,7 @@ pub(crate) struct CacheLayout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SequenceOptions {
     /// The sequence's own id, never its row in a batch. With the seed it decides random initial states, so that a request
-    /// gives the same tokens whatever it is batched with.
+    /// begins the same whatever it is batched with; products of other numbers of rows round in another order.
     pub id: u64,
     /// Seed of random initial states.
     pub seed: u64,

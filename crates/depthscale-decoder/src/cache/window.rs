@@ -37,7 +37,7 @@ impl<B: Backend> WindowSlot<B> {
     }
 
     /// Keys and values of the tokens kept, `[kv_heads, n, head_dim]` each: in parts in order of position if `ordered`, else as
-    /// they lie.
+    /// they lie. Drop them before the next chunk is taken in: a view alive then costs a copy of the ring.
     pub(crate) fn past(&self, ordered: bool) -> Vec<[Tensor<B, 3>; 2]> {
         let Some(ring) = &self.ring else { return Vec::new() };
         let kept = self.len.min(self.rows);
