@@ -104,7 +104,7 @@ mod tests {
 
     type Attend<'a, B> = &'a dyn Fn(Tensor<B, 2>, Vec<Seen<B>>, HeadShape) -> Tensor<B, 2>;
 
-    /// What a sequence sees: parts of larger stores, in two where that is possible.
+    /// What a sequence sees: at most so many parts of larger stores.
     fn seen<B: Backend>(heads: HeadShape, ranges: &[std::ops::Range<usize>], keys: usize, parts: usize) -> Seen<B> {
         let device = Default::default();
         let HeadShape { n_kv_heads, head_dim, .. } = heads;
@@ -191,6 +191,27 @@ mod tests {
             let together = attend(Tensor::cat(of_all, 0), seen, heads);
             assert_eq!(together.into_data(), Tensor::cat(each, 0).into_data(), "{heads:?}");
         }
+    }
+
+    fn lacks_a_value<B: Backend>() {
+        let heads = HeadShape { n_heads: 4, n_kv_heads: 4, head_dim: 16 };
+        let mut seen = seen(heads, &[0..4, 0..5], 5, 2);
+        let [_, values] = &mut seen.parts[1];
+        *values = values.clone().narrow(1, 0, 1);
+        attend(queries::<B>(heads, 2), vec![seen], heads);
+    }
+
+    #[test]
+    #[should_panic(expected = "keys and values")]
+    fn every_key_has_its_value_ndarray() {
+        lacks_a_value::<NdArray>();
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    #[should_panic(expected = "keys and values")]
+    fn every_key_has_its_value_flex() {
+        lacks_a_value::<burn_flex::Flex>();
     }
 
     /// Heads that are whole vectors, and some that are not.

@@ -1,4 +1,5 @@
-//! Attention on flex: scores are formed and used up in pieces (arXiv 2205.14135), sequences, heads and pieces of queries spread over threads.
+//! Attention on flex: scores are formed and used up in pieces (arXiv 2205.14135); sequences, heads and pieces of queries are spread
+//! over threads.
 
 use std::ops::Range;
 
@@ -33,8 +34,8 @@ pub(super) fn attend<B: Backend>(
     seen: Vec<Seen<B>>,
     heads: HeadShape,
 ) -> Result<Tensor<B, 2>, Unchanged<B>> {
-    let of_parts = seen.iter().flat_map(|seen| seen.parts.as_flattened());
-    let is_f32 = queries.dtype() == DType::F32 && of_parts.clone().all(|tensor| tensor.dtype() == DType::F32);
+    let mut of_parts = seen.iter().flat_map(|seen| seen.parts.as_flattened());
+    let is_f32 = queries.dtype() == DType::F32 && of_parts.all(|tensor| tensor.dtype() == DType::F32);
     if !is_f32 || !flex::is_flex::<B>() || !heads.head_dim.is_multiple_of(LANES) || queries.dims().contains(&0) {
         return Err((queries, seen));
     }
