@@ -4,11 +4,17 @@ use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
-use crate::ahead::{Ahead, Next};
+use crate::ahead::Ahead;
 use crate::lanes::{LANES, Lanes, Set, WithLanes, from_bf16, from_f16};
 use crate::tile::{Floats, Sums, Tile};
 
 const BLOCK: usize = WeightFormat::BLOCK;
+
+/// Bytes of numbers by themselves that are computed with while as many are fetched, for memory takes its time to answer; found by
+/// measuring.
+pub(crate) const AHEAD: usize = 1 << 14;
+/// The same of blocks, which take longer to be computed with and go to the first cache.
+const AHEAD_BLOCKS: usize = 1 << 12;
 
 /// The bytes of a row.
 #[derive(Debug, Clone, Copy)]
@@ -34,16 +40,11 @@ impl<'a> Rows<'a> {
         Self { codes, scales, width, code_bytes: format.row_bytes(BLOCK) - scale_bytes, scale_bytes }
     }
 
-    /// The codes of some columns of rows, of which there is at least one.
+    /// The codes of rows.
     #[inline(always)]
-    pub(crate) fn codes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'a> {
-        let at = |row: usize, column: usize| (row * self.width + column) * self.code_bytes / BLOCK;
-        Next {
-            bytes: &self.codes[at(rows.start, columns.start)..at(rows.end - 1, columns.end)],
-            n: rows.len(),
-            length: at(0, columns.len()),
-            distance: at(1, 0),
-        }
+    pub(crate) fn codes(&self, rows: Range<usize>) -> &'a [u8] {
+        let of_row = self.width * self.code_bytes / BLOCK;
+        &self.codes[rows.start * of_row..rows.end * of_row]
     }
 
     /// Elements of a row.
@@ -92,6 +93,9 @@ impl WithLanes for DecodeRow<'_> {
 
 /// How rows of a format are read. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Decode: Copy + Send + Sync {
+    /// How many bytes are computed with while as many are fetched.
+    const AHEAD: usize;
+
     /// The values of a row.
     fn decode<L: Lanes>(lanes: L, row: Row<'_>, values: &mut [f32]);
 
@@ -100,7 +104,7 @@ pub(crate) trait Decode: Copy + Send + Sync {
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: Next<'_>,
+        next: &[u8],
     ) -> [[f32; R]; O];
 }
 
@@ -187,7 +191,7 @@ pub(crate) fn dots_of_vectors<V: Vectors, L: Lanes, const O: usize, const R: usi
     lanes: L,
     rows: [Parts<'_, V>; O],
     x: &Tile<R>,
-    next: Next<'_>,
+    next: &[u8],
 ) -> [[f32; R]; O] {
     let mut vectors: [&[V::Vector]; O] = [&[]; O];
     for (vectors, row) in vectors.iter_mut().zip(&rows) {
@@ -214,6 +218,8 @@ pub(crate) fn dots_of_vectors<V: Vectors, L: Lanes, const O: usize, const R: usi
 }
 
 impl<H: Vectors<Vector = [u8; 2 * LANES], Single = [u8; 2]> + Copy + Send + Sync> Decode for H {
+    const AHEAD: usize = AHEAD;
+
     #[inline(always)]
     fn decode<L: Lanes>(lanes: L, row: Row<'_>, values: &mut [f32]) {
         let (halves, rest) = row.codes.as_chunks();
@@ -231,7 +237,7 @@ impl<H: Vectors<Vector = [u8; 2 * LANES], Single = [u8; 2]> + Copy + Send + Sync
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: Next<'_>,
+        next: &[u8],
     ) -> [[f32; R]; O] {
         let mut parts: [Parts<'_, H>; O] = [(&[], &[]); O];
         for (part, row) in parts.iter_mut().zip(&rows) {
@@ -292,7 +298,7 @@ fn dots_of_blocks<const N: usize, B: Blocks<N>, L: Lanes, const O: usize, const 
     lanes: L,
     rows: [Row<'_>; O],
     x: &Tile<R>,
-    next: Next<'_>,
+    next: &[u8],
 ) -> [[f32; R]; O] {
     let x: &[[[Floats; R]; 2]] = x.vectors.as_chunks().0;
     let ahead = Ahead::new(next, x.len());
@@ -310,7 +316,7 @@ fn dots_of_blocks<const N: usize, B: Blocks<N>, L: Lanes, const O: usize, const 
             scales[output] = scales_of(lanes, &rows[output].scales.as_chunks().0[first_scale..]);
         }
         for (at, x) in x.iter().enumerate() {
-            ahead.fetch(start + at);
+            ahead.fetch_near(start + at);
             for output in 0..O {
                 let scale = scales[output][(before + at) % SCALES];
                 add_block::<N, B, L, O, R>(lanes, &mut sums, output, scale, &codes[output][at], x);
@@ -340,6 +346,8 @@ fn decode_blocks<const N: usize, B: Blocks<N>, L: Lanes>(lanes: L, row: Row<'_>,
 }
 
 impl Decode for Q8 {
+    const AHEAD: usize = AHEAD_BLOCKS;
+
     #[inline(always)]
     fn decode<L: Lanes>(lanes: L, row: Row<'_>, values: &mut [f32]) {
         decode_blocks::<32, Self, L>(lanes, row, values);
@@ -350,13 +358,15 @@ impl Decode for Q8 {
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: Next<'_>,
+        next: &[u8],
     ) -> [[f32; R]; O] {
         dots_of_blocks::<32, Self, L, O, R>(lanes, rows, x, next)
     }
 }
 
 impl Decode for Q4 {
+    const AHEAD: usize = AHEAD_BLOCKS;
+
     #[inline(always)]
     fn decode<L: Lanes>(lanes: L, row: Row<'_>, values: &mut [f32]) {
         decode_blocks::<16, Self, L>(lanes, row, values);
@@ -367,7 +377,7 @@ impl Decode for Q4 {
         lanes: L,
         rows: [Row<'_>; O],
         x: &Tile<R>,
-        next: Next<'_>,
+        next: &[u8],
     ) -> [[f32; R]; O] {
         dots_of_blocks::<16, Self, L, O, R>(lanes, rows, x, next)
     }

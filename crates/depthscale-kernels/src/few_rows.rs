@@ -3,11 +3,12 @@
 //! Weights are read by all threads and from memory once, and multiplied with every row while they are in registers. flex's own
 //! product packs both factors first, and takes one thread where rows are too few to be worth more to it.
 
+use std::ops::Range;
+
 use depthscale_types::WeightFormat;
 use rayon::prelude::*;
 
-use crate::ahead::Next;
-use crate::lanes::{LANES, Lanes, Set, WithLanes};
+use crate::lanes::{Lanes, Set, WithLanes};
 use crate::tile::Tile;
 use crate::weights::Weights;
 
@@ -28,15 +29,11 @@ pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32],
     }
 }
 
-/// Bytes of weight between what is computed and what is fetched, for memory takes its time to answer; found by measuring.
-const AHEAD: usize = 1 << 12;
+/// Elements of x that are used for many outputs before the next: 24 KiB, so that a first cache has room for weights as well.
+const KEPT: usize = 6 << 10;
 
-/// Elements of x that are used for many outputs before the next: 32 KiB, about what a first cache holds, for they are read again
-/// for every few outputs.
-const KEPT: usize = 8 << 10;
-
-/// Columns that are taken together are a multiple of so many: whole blocks, whose scales are whole vectors.
-const COLUMNS: usize = WeightFormat::BLOCK * LANES;
+/// Columns that are taken together are a multiple of so many: whole blocks.
+const COLUMNS: usize = 8 * WeightFormat::BLOCK;
 
 struct Product<'a, W> {
     set: Set,
@@ -52,7 +49,7 @@ impl<W: Weights> Product<'_, W> {
     fn by_tiles<const O: usize, const R: usize>(self) -> Vec<f32> {
         let Self { set, weight, d_out, x, d_in } = self;
         let rows = x.len() / d_in;
-        let at_once = d_in.div_ceil((R * d_in).div_ceil(KEPT)).next_multiple_of(COLUMNS);
+        let at_once = if R * d_in <= KEPT { d_in } else { (KEPT / R / COLUMNS).max(1) * COLUMNS };
         let tiles: Vec<Vec<Tile<R>>> = (0..d_in)
             .step_by(at_once)
             .map(|first| first..d_in.min(first + at_once))
@@ -92,35 +89,46 @@ struct Part<'a, 'p, W, const O: usize, const R: usize> {
 }
 
 impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O, R> {
+    /// Outputs go by in groups: what comes from memory meanwhile are the weights of the next, in the order in which they lie there,
+    /// whatever the order of columns and rows here.
     #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) {
-        let Self { product, weight, first, d_out, tiles } = self;
-        let outputs = product[0].len();
-        for tiles in tiles {
-            let columns = tiles[0].columns();
-            let ahead = AHEAD.div_ceil(O * weight.bytes(0..1, columns.clone()).length) * O;
-            for (group, (tile, product)) in tiles.iter().zip(product.chunks_mut(R)).enumerate() {
-                for at in (0..outputs).step_by(O) {
-                    let n = O.min(outputs - at);
-                    let mut of_weight = [first + at; O];
-                    for (output, row) in of_weight.iter_mut().enumerate() {
-                        // Past the last output, the last once more.
-                        *row += output.min(n - 1);
-                    }
-                    // Those of the next task, too, which most often comes next. Other rows of x find them in the cache.
-                    let next = first + at + ahead;
-                    let next = if group == 0 && next < d_out {
-                        weight.bytes(next..d_out.min(next + O), columns.clone())
-                    } else {
-                        Next::NOTHING
-                    };
-                    let dots: [[f32; R]; O] = weight.dots(lanes, of_weight, tile, next);
-                    for (row, product) in product.iter_mut().enumerate() {
-                        for (product, dots) in product[at..at + n].iter_mut().zip(&dots) {
-                            *product += dots[row];
-                        }
+    fn run<L: Lanes>(mut self, lanes: L) {
+        let Self { weight, tiles, d_out, .. } = self;
+        let outputs = self.product[0].len();
+        let row_bytes = weight.bytes(self.first..self.first + 1).len();
+        let size = (tiles.len() * W::AHEAD / row_bytes).max(1).next_multiple_of(O);
+        for start in (0..outputs).step_by(size) {
+            let end = outputs.min(start + size);
+            // Those of the next task, too, which most often comes next.
+            let next = self.first + end..self.first + end + size;
+            let next = weight.bytes(next.start.min(d_out)..next.end.min(d_out));
+            let mut next = next.chunks(next.len().div_ceil(tiles.len() * (end - start).div_ceil(O)).max(1));
+            for tiles in tiles {
+                for (at, tile) in tiles.iter().enumerate() {
+                    for first in (start..end).step_by(O) {
+                        // Other rows of x find them in the cache.
+                        let next = if at == 0 { next.next() } else { None };
+                        self.add(lanes, tile, at * R, first..end.min(first + O), next.unwrap_or_default());
                     }
                 }
+            }
+        }
+    }
+}
+
+impl<W: Weights, const O: usize, const R: usize> Part<'_, '_, W, O, R> {
+    /// Adds the products of at most `O` outputs with a tile, which begins with this row.
+    #[inline(always)]
+    fn add<L: Lanes>(&mut self, lanes: L, tile: &Tile<R>, row: usize, outputs: Range<usize>, next: &[u8]) {
+        let mut of_weight = [self.first + outputs.start; O];
+        for (output, of_weight) in of_weight.iter_mut().enumerate() {
+            // Past the last output, the last once more.
+            *of_weight += output.min(outputs.len() - 1);
+        }
+        let dots: [[f32; R]; O] = self.weight.dots(lanes, of_weight, tile, next);
+        for (row, product) in self.product[row..].iter_mut().take(R).enumerate() {
+            for (product, dots) in product[outputs.clone()].iter_mut().zip(&dots) {
+                *product += dots[row];
             }
         }
     }

@@ -5,25 +5,27 @@ use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
-use crate::ahead::Next;
-use crate::decode::{Bf16, Decode, F16, F32, Parts, Q4, Q8, Rows, dots_of_vectors};
+use crate::decode::{AHEAD, Bf16, Decode, F16, F32, Parts, Q4, Q8, Rows, dots_of_vectors};
 use crate::lanes::Lanes;
 use crate::packed::PackedWeight;
 use crate::tile::Tile;
 
 /// Rows of a weight, however they are kept. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Weights: Copy + Send + Sync {
+    /// How many bytes are computed with while as many are fetched.
+    const AHEAD: usize;
+
     /// `sum_i w_oi x_ri` of some rows for every row of x, over its columns. Meanwhile what comes next is fetched.
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
         lanes: L,
         rows: [usize; O],
         x: &Tile<R>,
-        next: Next<'_>,
+        next: &[u8],
     ) -> [[f32; R]; O];
 
-    /// The bytes of some columns of rows, of which there is at least one, to be fetched before they are needed.
-    fn bytes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'_>;
+    /// The bytes of rows, to be fetched before they are needed.
+    fn bytes(&self, rows: Range<usize>) -> &[u8];
 
     /// Some rows, one after the other; `space` may be used for them.
     fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32];
@@ -37,13 +39,15 @@ pub(crate) struct Plain<'a> {
 }
 
 impl Weights for Plain<'_> {
+    const AHEAD: usize = AHEAD;
+
     #[inline(always)]
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
         lanes: L,
         rows: [usize; O],
         x: &Tile<R>,
-        next: Next<'_>,
+        next: &[u8],
     ) -> [[f32; R]; O] {
         let mut parts: [Parts<'_, F32>; O] = [(&[], &[]); O];
         for (part, row) in parts.iter_mut().zip(rows) {
@@ -53,11 +57,8 @@ impl Weights for Plain<'_> {
     }
 
     #[inline(always)]
-    fn bytes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'_> {
-        let first = rows.start * self.d_in + columns.start;
-        let values = &self.weight[first..(rows.end - 1) * self.d_in + columns.end];
-        let [length, distance] = [columns.len(), self.d_in].map(|values| values * size_of::<f32>());
-        Next { bytes: bytemuck::cast_slice(values), n: rows.len(), length, distance }
+    fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        bytemuck::cast_slice(&self.weight[rows.start * self.d_in..rows.end * self.d_in])
     }
 
     #[inline(always)]
@@ -80,13 +81,15 @@ impl<'a, D> Packed<'a, D> {
 }
 
 impl<D: Decode> Weights for Packed<'_, D> {
+    const AHEAD: usize = D::AHEAD;
+
     #[inline(always)]
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
         lanes: L,
         rows: [usize; O],
         x: &Tile<R>,
-        next: Next<'_>,
+        next: &[u8],
     ) -> [[f32; R]; O] {
         let mut parts = [self.rows.part(rows[0], x.columns()); O];
         for (part, row) in parts.iter_mut().zip(rows) {
@@ -96,8 +99,8 @@ impl<D: Decode> Weights for Packed<'_, D> {
     }
 
     #[inline(always)]
-    fn bytes(&self, rows: Range<usize>, columns: Range<usize>) -> Next<'_> {
-        self.rows.codes(rows, columns)
+    fn bytes(&self, rows: Range<usize>) -> &[u8] {
+        self.rows.codes(rows)
     }
 
     #[inline(always)]
