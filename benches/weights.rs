@@ -11,14 +11,13 @@ use std::time::Instant;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use depthscale_backends::BackendKind;
-use depthscale_bench::{Ceiling, Preset};
+use depthscale_bench::{Ceiling, HostMemory, Preset};
 use depthscale_decoder::generate::Sampler;
 use depthscale_decoder::{
     ExitRule, Feed, LogitRows, Phase, RandomParameters, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
 };
 use depthscale_kernels::{HeadShape, PackedWeight, Seen, Visible, attend, on_workers, project, project_packed};
 use depthscale_types::{ComputeDtype, ExitPolicy, SamplingParams, WeightFormat, WorkQuery};
-use rayon::prelude::*;
 
 /// Bytes of different weights that are multiplied in turn: more than caches hold.
 const WORKING_SET: usize = 256 << 20;
@@ -29,43 +28,26 @@ const DEPTH: usize = 4;
 fn main() -> Result<(), Box<dyn Error>> {
     let device = BackendKind::Flex.probe()?;
     let ceiling = Ceiling::measure::<Flex>(&device, &Default::default(), ComputeDtype::F32)?.flops_per_second;
-    let memory = Memory::new();
+    let memory = HostMemory::new();
     println!("A large square product: {:.0} GFLOP/s.\n", ceiling / 1e9);
     products(&memory, ceiling);
     decoding(&memory)?;
     Ok(())
 }
 
-/// What bandwidth is measured on.
-struct Memory(Vec<u64>);
-
-impl Memory {
-    fn new() -> Self {
-        Self(vec![1; WORKING_SET / 8])
-    }
-
-    /// Bytes a second, now.
-    fn bandwidth(&self) -> f64 {
+/// The median of seconds of some work, and of the bandwidth around it.
+fn time(memory: &HostMemory, samples: usize, mut work: impl FnMut()) -> (f64, f64) {
+    let (mut seconds, mut bandwidths) = (Vec::new(), vec![memory.bandwidth()]);
+    work();
+    for sample in 0..samples {
         let start = Instant::now();
-        let pieces = self.0.par_chunks(self.0.len().div_ceil(4 * rayon::current_num_threads()));
-        black_box(pieces.map(|piece| piece.iter().fold(0u64, |sum, word| sum.wrapping_add(*word))).sum::<u64>());
-        WORKING_SET as f64 / start.elapsed().as_secs_f64()
-    }
-
-    /// The median of seconds of some work, and of the bandwidth around it.
-    fn time(&self, samples: usize, mut work: impl FnMut()) -> (f64, f64) {
-        let (mut seconds, mut bandwidths) = (Vec::new(), vec![self.bandwidth()]);
         work();
-        for sample in 0..samples {
-            let start = Instant::now();
-            work();
-            seconds.push(start.elapsed().as_secs_f64());
-            if sample % 3 == 2 {
-                bandwidths.push(self.bandwidth());
-            }
+        seconds.push(start.elapsed().as_secs_f64());
+        if sample % 3 == 2 {
+            bandwidths.push(memory.bandwidth());
         }
-        (median(seconds), median(bandwidths))
     }
+    (median(seconds), median(bandwidths))
 }
 
 /// Medians of two ways of doing something, in turn, since a difference of a percent drowns otherwise.
@@ -117,7 +99,7 @@ impl Weight {
     }
 }
 
-fn products(memory: &Memory, ceiling: f64) {
+fn products(memory: &HostMemory, ceiling: f64) {
     println!("Products with different weights in turn, on {} threads:", rayon::current_num_threads());
     println!(
         "{:<14} {:<6} {:>5} {:>9} {:>7} {:>12} {:>9} {:>13}",
@@ -132,7 +114,7 @@ fn products(memory: &Memory, ceiling: f64) {
                 let some = &weights[..weights.len().min(4096 / rows.min(512))];
                 let x = tensor([rows, d_in]);
                 let work = || on_workers::<Flex, _>(|| some.iter().for_each(|weight| weight.project(&x)));
-                let (seconds, bandwidth) = memory.time(9, work);
+                let (seconds, bandwidth) = time(memory, 9, work);
                 let each = seconds / some.len() as f64;
                 let (rate, flops) = (bytes as f64 / each, 2.0 * (rows * d_out * d_in) as f64 / each);
                 println!(
@@ -151,7 +133,7 @@ fn products(memory: &Memory, ceiling: f64) {
 }
 
 /// Decoding of one and of eight sequences, and what a step of one is made of.
-fn decoding(memory: &Memory) -> Result<(), Box<dyn Error>> {
+fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
     let config = Preset::Small160m.config();
     let rule = ExitRule::<Flex>::fixed(DEPTH);
     println!("\nDecoding small-160m at {DEPTH} steps after {CONTEXT} tokens:");
@@ -161,7 +143,7 @@ fn decoding(memory: &Memory) -> Result<(), Box<dyn Error>> {
         let decoder = RecurrentDecoder::<Flex>::build(config.clone(), &mut source, &Default::default())?;
         for batch in [1, 8] {
             let mut caches = caches(&decoder, batch)?;
-            let (seconds, bandwidth) = memory.time(30, || drop(step(&decoder, &mut caches, &rule)));
+            let (seconds, bandwidth) = time(memory, 30, || drop(step(&decoder, &mut caches, &rule)));
             let query = WorkQuery {
                 context: CONTEXT + 16,
                 tokens: 1,
@@ -202,7 +184,7 @@ fn decoding(memory: &Memory) -> Result<(), Box<dyn Error>> {
         let blocks: Vec<Weight> = blocks.collect();
         let head = Weight::new(format, [config.vocab_size, d]);
         let (x, wide) = (tensor([1, d]), tensor([1, f]));
-        let (products, _) = memory.time(15, || {
+        let (products, _) = time(memory, 15, || {
             on_workers::<Flex, _>(|| {
                 for _ in 0..DEPTH {
                     for block in blocks.chunks(shapes.len()) {
@@ -221,7 +203,7 @@ fn decoding(memory: &Memory) -> Result<(), Box<dyn Error>> {
             .map(|_| [0; 2].map(|_| tensor([heads.n_kv_heads, CONTEXT, heads.head_dim])))
             .collect();
         let visible = Arc::new(Visible::new(std::iter::once(0..CONTEXT).collect(), CONTEXT, &Default::default()));
-        let (attention, _) = memory.time(15, || {
+        let (attention, _) = time(memory, 15, || {
             on_workers::<Flex, _>(|| {
                 for slot in &slots {
                     let seen = Seen { parts: vec![slot.clone()], visible: visible.clone() };
@@ -233,7 +215,7 @@ fn decoding(memory: &Memory) -> Result<(), Box<dyn Error>> {
         let drawn = SamplingParams { temperature: 0.8, top_k: Some(40), ..SamplingParams::default() };
         let mut sampler = Sampler::new(&drawn, 0);
         let (logits, seen) = (values(config.vocab_size), [0; CONTEXT]);
-        let (sampling, _) = memory.time(30, || {
+        let (sampling, _) = time(memory, 30, || {
             black_box(sampler.sample(logits.clone(), &seen));
         });
         println!(

@@ -6,7 +6,7 @@ use depthscale_decoder::{Prefill, RecurrentDecoder};
 use depthscale_types::{ComputeDtype, DecoderConfig, MeasuredMemory, MemoryReport, WeightFormat};
 use jiff::Timestamp;
 
-use crate::ceiling::bandwidth;
+use crate::ceiling::BandwidthMeter;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::record::{Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Machine, MeasuredDevice, Phase, Record};
@@ -113,7 +113,7 @@ impl BackendTask for OnDevice<'_, '_> {
         told?;
         sync::<B>(&device)?;
         let weights = in_use(found).zip(before).map(|(after, before)| after.saturating_sub(before));
-        let mut measured = Measured { benchmark, found, decoder: &decoder, ceiling, weights };
+        let measured = Measured { benchmark, found, decoder: &decoder, ceiling, weights };
         for cases in benchmark.plan.cases(dtype, format) {
             for case in cases.into_iter().filter(|case| benchmark.plan.phases.contains(&case.phase)) {
                 let workload = Workload::new(&decoder, case);
@@ -122,7 +122,6 @@ impl BackendTask for OnDevice<'_, '_> {
                 match found.refreshed()?.check_memory(&benchmark.config, format, &beside) {
                     Ok(()) => {
                         on_event(Event::Measuring(found, case))?;
-                        measured.ceiling.bytes_per_second = bandwidth::<B>(found, &device)?;
                         on_event(Event::Measured(&measured.measure(&workload)?))?;
                     }
                     Err(error) => on_event(Event::Skipped(found, dtype, format, Some(case), error.to_string()))?,
@@ -147,6 +146,8 @@ impl<B: Backend> Measured<'_, B> {
         let Benchmark { subject, config, plan, machine, build, started } = self.benchmark;
         let (measured, work) = self.once(workload)?;
         let query = workload.memory_query();
+        let mut meter = BandwidthMeter::new::<B>(self.found, &self.decoder.device())?;
+        let seconds = workload.seconds(&plan.timing, &mut || meter.between_samples())?;
         Ok(Record {
             format: FORMAT.into(),
             started: *started,
@@ -157,8 +158,8 @@ impl<B: Backend> Measured<'_, B> {
             case: workload.case,
             work,
             timing: plan.timing,
-            seconds: workload.seconds(&plan.timing)?,
-            ceiling: self.ceiling,
+            seconds,
+            ceiling: Ceiling { bytes_per_second: meter.median(), ..self.ceiling },
             memory: CaseMemory { query, predicted: config.predict_memory(&query), measured },
         })
     }

@@ -12,12 +12,16 @@ use rayon::prelude::*;
 
 use crate::error::{BenchError, Result};
 use crate::record::Ceiling;
+use crate::statistics::Spread;
 use crate::timing::sync;
 
-/// A ceiling is the best of repetitions that take about so long.
+/// The best of repetitions is of as many as take about so long.
 const TIME: Duration = Duration::from_millis(400);
 
-/// Bytes of the buffers that are summed and copied: more than caches hold.
+/// Memory of a processor is read once in so long, so that most samples of short work find the caches as it left them.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that are summed and copied: more than caches hold.
 const BUFFER: u64 = 256 << 20;
 
 /// Less for software that poses as a GPU, which is slow and takes no buffers that large.
@@ -32,24 +36,73 @@ impl Ceiling {
     /// If the device fails.
     pub fn measure<B: Backend>(found: &Device, device: &B::Device, dtype: ComputeDtype) -> Result<Self> {
         Ok(Self {
-            bytes_per_second: bandwidth::<B>(found, device)?,
+            bytes_per_second: BandwidthMeter::new::<B>(found, device)?.median(),
             flops_per_second: product::<B>(found, device, dtype)?,
         })
     }
 }
 
-/// Bytes a second. It changes with what else runs on a machine, so that it is measured anew before every case.
+/// The bandwidth of a device while something else is measured.
 ///
 /// That of a processor is what all its threads read from memory of the program, which is what decoding does, since CPU
-/// backends compute element-wise operations on one; that of other devices the faster of a copy and a sum by the backend's
-/// own operations.
-///
-/// # Errors
-/// If the device fails.
-pub(crate) fn bandwidth<B: Backend>(found: &Device, device: &B::Device) -> Result<f64> {
-    match found.class {
-        DeviceClass::Cpu => Ok(host_bandwidth()),
-        DeviceClass::Gpu | DeviceClass::Software => device_bandwidth::<B>(found, device),
+/// backends compute element-wise operations on one. It changes within seconds with what else runs on a machine, so that it is
+/// measured again and again. That of other devices is the faster of a copy and a sum by the backend's own operations, beforehand.
+pub(crate) struct BandwidthMeter {
+    memory: Option<HostMemory>,
+    /// Bytes a second.
+    readings: Vec<f64>,
+    last: Instant,
+}
+
+impl BandwidthMeter {
+    /// Begins with a reading, or a few.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(crate) fn new<B: Backend>(found: &Device, device: &B::Device) -> Result<Self> {
+        let (memory, readings) = match found.class {
+            DeviceClass::Cpu => {
+                let memory = HostMemory::new();
+                let readings = (0..3).map(|_| memory.bandwidth()).collect();
+                (Some(memory), readings)
+            }
+            DeviceClass::Gpu | DeviceClass::Software => (None, vec![device_bandwidth::<B>(found, device)?]),
+        };
+        Ok(Self { memory, readings, last: Instant::now() })
+    }
+
+    /// Takes a reading where the last was a while ago, and the device is one that changes.
+    pub(crate) fn between_samples(&mut self) {
+        if let Some(memory) = self.memory.as_ref().filter(|_| self.last.elapsed() >= PAUSE) {
+            self.readings.push(memory.bandwidth());
+            self.last = Instant::now();
+        }
+    }
+
+    /// The median of the readings, in bytes a second.
+    pub(crate) fn median(&self) -> f64 {
+        Spread::of(&self.readings).median
+    }
+}
+
+/// Memory of the program that the bandwidth of a processor is measured on: more than caches hold.
+#[derive(Debug)]
+pub struct HostMemory(Vec<u64>);
+
+impl HostMemory {
+    /// Takes it, 256 MiB.
+    #[allow(clippy::new_without_default, reason = "a default does not take 256 MiB")]
+    pub fn new() -> Self {
+        Self((0..BUFFER / 8).collect())
+    }
+
+    /// Bytes a second now: a sum of it by all threads.
+    pub fn bandwidth(&self) -> f64 {
+        let start = Instant::now();
+        let pieces = self.0.par_chunks(self.0.len().div_ceil(4 * rayon::current_num_threads()));
+        let sums = pieces.map(|piece| piece.iter().fold(0u64, |sum, word| sum.wrapping_add(*word)));
+        black_box(sums.reduce(|| 0, u64::wrapping_add));
+        BUFFER as f64 / start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
@@ -65,19 +118,6 @@ fn best(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
         repetitions += 1;
     }
     Ok(best)
-}
-
-fn host_bandwidth() -> f64 {
-    let words = (BUFFER / 8) as usize;
-    let from: Vec<u64> = (0..words as u64).collect();
-    let piece = words.div_ceil(4 * rayon::current_num_threads());
-    let sum = best(|| {
-        let sums = from.par_chunks(piece).map(|piece| piece.iter().fold(0u64, |sum, word| sum.wrapping_add(*word)));
-        black_box(sums.reduce(|| 0, u64::wrapping_add));
-        Ok(())
-    });
-    let Ok(sum) = sum else { unreachable!("it cannot fail") };
-    BUFFER as f64 / sum
 }
 
 fn device_bandwidth<B: Backend>(found: &Device, device: &B::Device) -> Result<f64> {
@@ -133,4 +173,37 @@ fn product<B: Backend>(found: &Device, device: &B::Device, dtype: ComputeDtype) 
         }
     }
     Ok(fastest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use depthscale_backends::{BackendKind, BackendTask, with_backend};
+
+    struct Meter<'d>(&'d Device);
+
+    impl BackendTask for Meter<'_> {
+        type Output = BandwidthMeter;
+
+        fn run<B: Backend>(self, device: B::Device) -> BandwidthMeter {
+            BandwidthMeter::new::<B>(self.0, &device).expect("the processor is there")
+        }
+    }
+
+    #[test]
+    fn a_processor_is_read_again_after_a_while() {
+        let Some(kind) = BackendKind::compiled_in().into_iter().find(|kind| kind.is_cpu()) else { return };
+        let device = kind.probe().expect("the processor is there");
+        let mut meter = with_backend(kind, Meter(&device)).expect("the processor is there");
+        let before = meter.readings.len();
+        meter.last = Instant::now();
+        meter.between_samples();
+        assert_eq!(meter.readings.len(), before);
+        std::thread::sleep(PAUSE);
+        meter.between_samples();
+        assert_eq!(meter.readings.len(), before + 1);
+        assert!(meter.readings.iter().all(|reading| reading.is_finite() && *reading > 0.0), "{:?}", meter.readings);
+        meter.readings = vec![3.0, 1.0, 8.0];
+        assert_eq!(meter.median(), 3.0);
+    }
 }

@@ -93,7 +93,7 @@ fn conditions(records: &[&Record]) -> Section {
         headings: headings.iter().enumerate().map(|(at, text)| heading(text, align(at))).collect(),
         rows,
         caption: Some(
-            "Ceilings, measured on the same device in the same run: memory before every case, products once".into(),
+            "Ceilings, measured on the same device in the same run: memory in every case, products once".into(),
         ),
     }));
     Section { heading: "Where and how".into(), text: None, items }

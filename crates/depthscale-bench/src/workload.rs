@@ -148,12 +148,13 @@ impl<'d, B: Backend> Workload<'d, B> {
         Ok(self.decoder.run(&mut feeds, &mut options)?.evaluations)
     }
 
-    /// Seconds of every sample.
-    pub(crate) fn seconds(&self, timing: &Timing) -> Result<Vec<f64>> {
+    /// Seconds of every sample. `between` runs before each, off the clock.
+    pub(crate) fn seconds(&self, timing: &Timing, between: &mut dyn FnMut()) -> Result<Vec<f64>> {
         let device = self.decoder.device();
         match self.case.phase {
             Phase::Prefill => {
                 let prepare = |caches: &mut Caches<B>| {
+                    between();
                     // The last sample's are given back before new ones are taken.
                     caches.clear();
                     *caches = self.caches()?;
@@ -164,6 +165,7 @@ impl<'d, B: Backend> Workload<'d, B> {
             }
             Phase::Decode => {
                 let prepare = |(caches, decoded): &mut (Caches<B>, usize)| {
+                    between();
                     if caches.is_empty() || *decoded == self.decoded() {
                         caches.clear();
                         *caches = self.caches()?;
