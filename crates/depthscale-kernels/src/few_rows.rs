@@ -55,7 +55,12 @@ impl<W: Weights> Product<'_, W> {
             .map(|first| first..d_in.min(first + at_once))
             .map(|columns| x.chunks(R * d_in).map(|x| Tile::new(x, d_in, columns.clone())).collect())
             .collect();
-        let outputs = (TASK / d_in).max(1).next_multiple_of(O);
+        // As many for every thread, since the thread with one more would be waited for.
+        let tasks = match (d_out * d_in).div_ceil(TASK) {
+            1 => 1,
+            tasks => tasks.next_multiple_of(rayon::current_num_threads()),
+        };
+        let outputs = d_out.div_ceil(tasks).next_multiple_of(O);
         let mut product = vec![0.0; rows * d_out];
         // Those of every row for each task.
         let mut of_rows: Vec<_> = product.chunks_exact_mut(d_out).map(|row| row.chunks_mut(outputs)).collect();
