@@ -20,23 +20,21 @@ impl<'a> Ahead<'a> {
     /// first, and what computing reads again and again stays where it is.
     #[inline(always)]
     pub(crate) fn fetch(&self, step: usize) {
-        for line in self.lines(step) {
-            prefetch::<false>(line);
-        }
+        self.ask::<SECOND_CACHE>(step);
     }
 
     /// The same for the first cache.
     #[inline(always)]
     pub(crate) fn fetch_near(&self, step: usize) {
-        for line in self.lines(step) {
-            prefetch::<true>(line);
-        }
+        self.ask::<FIRST_CACHE>(step);
     }
 
     #[inline(always)]
-    fn lines(&self, step: usize) -> impl Iterator<Item = *const u8> {
+    fn ask<const CACHE: i32>(&self, step: usize) {
         let first = self.bytes.as_ptr().wrapping_add(step * self.step);
-        (0..self.step).step_by(CACHE_LINE).map(move |byte| first.wrapping_add(byte))
+        for byte in (0..self.step).step_by(CACHE_LINE) {
+            prefetch::<CACHE>(first.wrapping_add(byte));
+        }
     }
 }
 
@@ -44,19 +42,23 @@ impl<'a> Ahead<'a> {
 #[inline(always)]
 pub(crate) fn fetch(floats: &[f32]) {
     for line in floats.chunks(CACHE_LINE / size_of::<f32>()) {
-        prefetch::<false>(line.as_ptr().cast());
+        prefetch::<SECOND_CACHE>(line.as_ptr().cast());
     }
 }
 
+/// `_MM_HINT_T0`.
+const FIRST_CACHE: i32 = 3;
+/// `_MM_HINT_T1`.
+const SECOND_CACHE: i32 = 2;
+
 #[inline(always)]
-fn prefetch<const NEAR: bool>(byte: *const u8) {
+fn prefetch<const CACHE: i32>(byte: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
         // SAFETY: hints that change no memory and never fault, wherever the byte is; SSE, which they need, is part of x86-64.
         #[allow(unsafe_code)]
         unsafe {
-            if NEAR { _mm_prefetch::<_MM_HINT_T0>(byte.cast()) } else { _mm_prefetch::<_MM_HINT_T1>(byte.cast()) }
+            std::arch::x86_64::_mm_prefetch::<CACHE>(byte.cast());
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -10,8 +10,8 @@ use crate::tile::{Floats, Sums, Tile};
 
 const BLOCK: usize = WeightFormat::BLOCK;
 
-/// Bytes of numbers by themselves that are computed with while as many are fetched, for memory takes its time to answer; found by
-/// measuring.
+/// Bytes of numbers by themselves, for every block of columns, that are computed with while as many are fetched, for memory takes its
+/// time to answer; found by measuring.
 pub(crate) const AHEAD: usize = 1 << 14;
 /// The same of blocks, which take longer to be computed with and go to the first cache.
 const AHEAD_BLOCKS: usize = 1 << 12;
@@ -40,7 +40,7 @@ impl<'a> Rows<'a> {
         Self { codes, scales, width, code_bytes: format.row_bytes(BLOCK) - scale_bytes, scale_bytes }
     }
 
-    /// The codes of rows.
+    /// The codes of rows, without their scales.
     #[inline(always)]
     pub(crate) fn codes(&self, rows: Range<usize>) -> &'a [u8] {
         let of_row = self.width * self.code_bytes / BLOCK;
@@ -93,7 +93,7 @@ impl WithLanes for DecodeRow<'_> {
 
 /// How rows of a format are read. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Decode: Copy + Send + Sync {
-    /// How many bytes are computed with while as many are fetched.
+    /// How many bytes, for every block of columns, are computed with while as many are fetched.
     const AHEAD: usize;
 
     /// The values of a row.

@@ -32,7 +32,7 @@ pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32],
 /// Elements of x that are used for many outputs before the next: 24 KiB, so that a first cache has room for weights as well.
 const KEPT: usize = 6 << 10;
 
-/// Columns that are taken together are a multiple of so many: whole blocks.
+/// Columns that are taken together are a multiple of so many: whole blocks, and whole cache lines in every format.
 const COLUMNS: usize = 8 * WeightFormat::BLOCK;
 
 struct Product<'a, W> {
@@ -49,17 +49,15 @@ impl<W: Weights> Product<'_, W> {
     fn by_tiles<const O: usize, const R: usize>(self) -> Vec<f32> {
         let Self { set, weight, d_out, x, d_in } = self;
         let rows = x.len() / d_in;
-        let at_once = if R * d_in <= KEPT { d_in } else { (KEPT / R / COLUMNS).max(1) * COLUMNS };
+        let at_once = d_in.div_ceil((R * d_in).div_ceil(KEPT)).next_multiple_of(COLUMNS);
         let tiles: Vec<Vec<Tile<R>>> = (0..d_in)
             .step_by(at_once)
             .map(|first| first..d_in.min(first + at_once))
             .map(|columns| x.chunks(R * d_in).map(|x| Tile::new(x, d_in, columns.clone())).collect())
             .collect();
-        // As many for every thread, since the thread with one more would be waited for.
-        let tasks = match (d_out * d_in).div_ceil(TASK) {
-            1 => 1,
-            tasks => tasks.next_multiple_of(rayon::current_num_threads()),
-        };
+        let (tasks, threads) = ((d_out * d_in).div_ceil(TASK), rayon::current_num_threads());
+        // About as many for every thread, since the thread with one more would be waited for.
+        let tasks = if tasks > threads { tasks.next_multiple_of(threads) } else { tasks };
         let outputs = d_out.div_ceil(tasks).next_multiple_of(O);
         let mut product = vec![0.0; rows * d_out];
         // Those of every row for each task.
@@ -101,19 +99,20 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
         let Self { weight, tiles, d_out, .. } = self;
         let outputs = self.product[0].len();
         let row_bytes = weight.bytes(self.first..self.first + 1).len();
+        // A group is computed with as often as there are blocks of columns, of each of which little would be fetched otherwise.
         let size = (tiles.len() * W::AHEAD / row_bytes).max(1).next_multiple_of(O);
         for start in (0..outputs).step_by(size) {
             let end = outputs.min(start + size);
             // Those of the next task, too, which most often comes next.
-            let next = self.first + end..self.first + end + size;
-            let next = weight.bytes(next.start.min(d_out)..next.end.min(d_out));
-            let mut next = next.chunks(next.len().div_ceil(tiles.len() * (end - start).div_ceil(O)).max(1));
+            let next = self.first + end;
+            let next = weight.bytes(next..d_out.min(next + size));
+            let mut chunks = next.chunks(next.len().div_ceil(tiles.len() * (end - start).div_ceil(O)).max(1));
             for tiles in tiles {
                 for (at, tile) in tiles.iter().enumerate() {
-                    for first in (start..end).step_by(O) {
+                    for output in (start..end).step_by(O) {
                         // Other rows of x find them in the cache.
-                        let next = if at == 0 { next.next() } else { None };
-                        self.add(lanes, tile, at * R, first..end.min(first + O), next.unwrap_or_default());
+                        let next = if at == 0 { chunks.next() } else { None };
+                        self.add(lanes, tile, at * R, output..end.min(output + O), next.unwrap_or_default());
                     }
                 }
             }
@@ -124,14 +123,14 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
 impl<W: Weights, const O: usize, const R: usize> Part<'_, '_, W, O, R> {
     /// Adds the products of at most `O` outputs with a tile, which begins with this row.
     #[inline(always)]
-    fn add<L: Lanes>(&mut self, lanes: L, tile: &Tile<R>, row: usize, outputs: Range<usize>, next: &[u8]) {
+    fn add<L: Lanes>(&mut self, lanes: L, tile: &Tile<R>, first_row: usize, outputs: Range<usize>, next: &[u8]) {
         let mut of_weight = [self.first + outputs.start; O];
         for (output, of_weight) in of_weight.iter_mut().enumerate() {
             // Past the last output, the last once more.
             *of_weight += output.min(outputs.len() - 1);
         }
         let dots: [[f32; R]; O] = self.weight.dots(lanes, of_weight, tile, next);
-        for (row, product) in self.product[row..].iter_mut().take(R).enumerate() {
+        for (row, product) in self.product[first_row..].iter_mut().take(R).enumerate() {
             for (product, dots) in product[outputs.clone()].iter_mut().zip(&dots) {
                 *product += dots[row];
             }

@@ -168,8 +168,9 @@ mod fast {
 
         #[test]
         fn every_instruction_set_multiplies_the_same() {
-            // More than a task, depths of more than one pass, widths that fill no vector.
-            for (d_out, d_in) in [(70, 32), (301, 672), (40, 2080), (21, 2083), (13, 1003), (1, 7)] {
+            // More than a task, widths of more than one pass for any number of rows, widths that fill no vector.
+            let shapes = [(70, 32), (301, 672), (40, 2080), (21, 2083), (21, 800), (5, 6176), (13, 1003), (1, 7)];
+            for (d_out, d_in) in shapes {
                 for format in WeightFormat::ALL.into_iter().filter(|format| format.divides(d_in)) {
                     let floats = values(d_out * d_in, 1);
                     let packed = PackedWeight::pack(format, [d_out, d_in], &floats).ok();
@@ -201,6 +202,21 @@ mod fast {
                         }
                     }
                 }
+            }
+        }
+
+        #[test]
+        fn any_number_of_threads_multiplies_the_same() {
+            let (d_out, d_in) = (531, 1600);
+            let (weight, set) = (values(d_out * d_in, 1), Set::best());
+            for rows in [1, 4, 8, 16] {
+                let x = values(rows * d_in, 2);
+                let on_threads = |n: usize| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
+                    pool.install(|| few_rows::multiply(set, Plain { weight: &weight, d_in }, d_out, &x, d_in))
+                };
+                let one = on_threads(1);
+                assert!([2, 3, 5, 40].into_iter().all(|n| on_threads(n) == one), "{rows} rows");
             }
         }
     }

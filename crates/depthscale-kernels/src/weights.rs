@@ -12,7 +12,7 @@ use crate::tile::Tile;
 
 /// Rows of a weight, however they are kept. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Weights: Copy + Send + Sync {
-    /// How many bytes are computed with while as many are fetched.
+    /// How many bytes, for every block of columns, are computed with while as many are fetched.
     const AHEAD: usize;
 
     /// `sum_i w_oi x_ri` of some rows for every row of x, over its columns. Meanwhile what comes next is fetched.
@@ -24,7 +24,7 @@ pub(crate) trait Weights: Copy + Send + Sync {
         next: &[u8],
     ) -> [[f32; R]; O];
 
-    /// The bytes of rows, to be fetched before they are needed.
+    /// The bytes of rows without scales, to be fetched before they are needed.
     fn bytes(&self, rows: Range<usize>) -> &[u8];
 
     /// Some rows, one after the other; `space` may be used for them.
