@@ -8,7 +8,7 @@ use std::error::Error;
 use burn::backend::Autodiff;
 use burn_flex::Flex;
 use depthscale_backends::BackendKind;
-use depthscale_bench::{Ceiling, Preset};
+use depthscale_bench::{Preset, fastest_product};
 use depthscale_corpus::{Corpus, CorpusError, Sequence, Side};
 use depthscale_decoder::RecurrentDecoder;
 use depthscale_train::{Examples, StepRecord, TrainConfig, Trainer};
@@ -52,7 +52,7 @@ impl Corpus for Noise {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = BackendKind::Flex.probe()?;
-    let ceiling = Ceiling::measure::<Flex>(&device, &Default::default(), ComputeDtype::F32)?.flops_per_second;
+    let ceiling = fastest_product::<Flex>(&device, &Default::default(), ComputeDtype::F32)?;
     println!("{:<28} {:>10} {:>10} {:>16}", "recorded steps of 4", "tokens/s", "GFLOP/s", "of a product, %");
     for overrides in [vec![], vec!["depth.backprop=2".to_owned()]] {
         let config = TrainConfig::parse(RECIPE, "recipe", &overrides)?;

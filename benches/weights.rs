@@ -11,7 +11,7 @@ use std::time::Instant;
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
 use depthscale_backends::BackendKind;
-use depthscale_bench::{Ceiling, HostMemory, Preset};
+use depthscale_bench::{HostMemory, Preset, fastest_product};
 use depthscale_decoder::generate::Sampler;
 use depthscale_decoder::{
     ExitRule, Feed, LogitRows, Phase, RandomParameters, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
@@ -27,7 +27,7 @@ const DEPTH: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let device = BackendKind::Flex.probe()?;
-    let ceiling = Ceiling::measure::<Flex>(&device, &Default::default(), ComputeDtype::F32)?.flops_per_second;
+    let ceiling = fastest_product::<Flex>(&device, &Default::default(), ComputeDtype::F32)?;
     let memory = HostMemory::new();
     println!("A large square product: {:.0} GFLOP/s.\n", ceiling / 1e9);
     products(&memory, ceiling);

@@ -6,7 +6,7 @@ use depthscale_decoder::{Prefill, RecurrentDecoder};
 use depthscale_types::{ComputeDtype, DecoderConfig, MeasuredMemory, MemoryReport, WeightFormat};
 use jiff::Timestamp;
 
-use crate::ceiling::BandwidthMeter;
+use crate::ceiling::{BandwidthMeter, fastest_product};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::record::{Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Machine, MeasuredDevice, Phase, Record};
@@ -99,8 +99,8 @@ impl BackendTask for OnDevice<'_, '_> {
     fn run<B: Backend>(self, device: B::Device) -> Result<()> {
         let Self { benchmark, found, dtype, weights: format, on_event } = self;
         on_event(Event::Ceiling(found, dtype))?;
-        let ceiling = Ceiling::measure::<B>(found, &device, dtype)?;
-        // What the ceiling took is not to be counted as the model's.
+        let flops_per_second = fastest_product::<B>(found, &device, dtype)?;
+        // What the product took is not to be counted as the model's.
         B::memory_cleanup(&device);
         sync::<B>(&device)?;
         let before = in_use(found);
@@ -113,7 +113,7 @@ impl BackendTask for OnDevice<'_, '_> {
         told?;
         sync::<B>(&device)?;
         let weights = in_use(found).zip(before).map(|(after, before)| after.saturating_sub(before));
-        let measured = Measured { benchmark, found, decoder: &decoder, ceiling, weights };
+        let measured = Measured { benchmark, found, decoder: &decoder, flops_per_second, weights };
         for cases in benchmark.plan.cases(dtype, format) {
             for case in cases.into_iter().filter(|case| benchmark.plan.phases.contains(&case.phase)) {
                 let workload = Workload::new(&decoder, case);
@@ -137,7 +137,8 @@ struct Measured<'b, B: Backend> {
     benchmark: &'b Benchmark,
     found: &'b Device,
     decoder: &'b RecurrentDecoder<B>,
-    ceiling: Ceiling,
+    /// Of the fastest product.
+    flops_per_second: f64,
     weights: Option<u64>,
 }
 
@@ -159,7 +160,7 @@ impl<B: Backend> Measured<'_, B> {
             work,
             timing: plan.timing,
             seconds,
-            ceiling: Ceiling { bytes_per_second: meter.median(), ..self.ceiling },
+            ceiling: Ceiling { bytes_per_second: meter.end(), flops_per_second: self.flops_per_second },
             memory: CaseMemory { query, predicted: config.predict_memory(&query), measured },
         })
     }

@@ -11,14 +11,13 @@ use depthscale_types::ComputeDtype;
 use rayon::prelude::*;
 
 use crate::error::{BenchError, Result};
-use crate::record::Ceiling;
 use crate::statistics::Spread;
 use crate::timing::sync;
 
-/// The best of repetitions is of as many as take about so long.
+/// Work is repeated for about so long, and the best counts.
 const TIME: Duration = Duration::from_millis(400);
 
-/// Memory of a processor is read once in so long, so that most samples of short work find the caches as it left them.
+/// Memory of a processor is read at most once in so long: most samples of short work then find in caches what the last has left there.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes that are summed and copied: more than caches hold.
@@ -26,21 +25,6 @@ const BUFFER: u64 = 256 << 20;
 
 /// Less for software that poses as a GPU, which is slow and takes no buffers that large.
 const SOFTWARE_BUFFER: u64 = 32 << 20;
-
-impl Ceiling {
-    /// Measures a device in a dtype.
-    ///
-    /// The product is the backend's own on every device, square, and as large as is fastest.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn measure<B: Backend>(found: &Device, device: &B::Device, dtype: ComputeDtype) -> Result<Self> {
-        Ok(Self {
-            bytes_per_second: BandwidthMeter::new::<B>(found, device)?.median(),
-            flops_per_second: product::<B>(found, device, dtype)?,
-        })
-    }
-}
 
 /// The bandwidth of a device while something else is measured.
 ///
@@ -55,7 +39,7 @@ pub(crate) struct BandwidthMeter {
 }
 
 impl BandwidthMeter {
-    /// Begins with a reading, or a few.
+    /// Begins with a reading.
     ///
     /// # Errors
     /// If the device fails.
@@ -63,15 +47,15 @@ impl BandwidthMeter {
         let (memory, readings) = match found.class {
             DeviceClass::Cpu => {
                 let memory = HostMemory::new();
-                let readings = (0..3).map(|_| memory.bandwidth()).collect();
-                (Some(memory), readings)
+                let reading = memory.bandwidth();
+                (Some(memory), vec![reading])
             }
             DeviceClass::Gpu | DeviceClass::Software => (None, vec![device_bandwidth::<B>(found, device)?]),
         };
         Ok(Self { memory, readings, last: Instant::now() })
     }
 
-    /// Takes a reading where the last was a while ago, and the device is one that changes.
+    /// Takes a reading where the last was a while ago, and the device is a processor.
     pub(crate) fn between_samples(&mut self) {
         if let Some(memory) = self.memory.as_ref().filter(|_| self.last.elapsed() >= PAUSE) {
             self.readings.push(memory.bandwidth());
@@ -79,19 +63,19 @@ impl BandwidthMeter {
         }
     }
 
-    /// The median of the readings, in bytes a second.
-    pub(crate) fn median(&self) -> f64 {
+    /// The median of the readings and a last one, in bytes a second.
+    pub(crate) fn end(mut self) -> f64 {
+        self.readings.extend(self.memory.as_ref().map(HostMemory::bandwidth));
         Spread::of(&self.readings).median
     }
 }
 
 /// Memory of the program that the bandwidth of a processor is measured on: more than caches hold.
-#[derive(Debug)]
 pub struct HostMemory(Vec<u64>);
 
 impl HostMemory {
     /// Takes it, 256 MiB.
-    #[allow(clippy::new_without_default, reason = "a default does not take 256 MiB")]
+    #[allow(clippy::new_without_default, reason = "no default should take 256 MiB")]
     pub fn new() -> Self {
         Self((0..BUFFER / 8).collect())
     }
@@ -102,7 +86,7 @@ impl HostMemory {
         let pieces = self.0.par_chunks(self.0.len().div_ceil(4 * rayon::current_num_threads()));
         let sums = pieces.map(|piece| piece.iter().fold(0u64, |sum, word| sum.wrapping_add(*word)));
         black_box(sums.reduce(|| 0, u64::wrapping_add));
-        BUFFER as f64 / start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
+        BUFFER as f64 / start.elapsed().as_secs_f64()
     }
 }
 
@@ -145,7 +129,11 @@ fn device_bandwidth<B: Backend>(found: &Device, device: &B::Device) -> Result<f6
 /// Sides of the products that are tried, until one takes longer than [`TIME`].
 const SIDES: [usize; 6] = [256, 512, 1024, 2048, 4096, 8192];
 
-fn product<B: Backend>(found: &Device, device: &B::Device, dtype: ComputeDtype) -> Result<f64> {
+/// Operations a second of the backend's own product in a dtype, square, and as large as is fastest.
+///
+/// # Errors
+/// If the device fails.
+pub fn fastest_product<B: Backend>(found: &Device, device: &B::Device, dtype: ComputeDtype) -> Result<f64> {
     let mut fastest = 0.0f64;
     for side in SIDES {
         let bytes = (side * side * dtype.bytes()) as u64;
@@ -195,15 +183,18 @@ mod tests {
         let Some(kind) = BackendKind::compiled_in().into_iter().find(|kind| kind.is_cpu()) else { return };
         let device = kind.probe().expect("the processor is there");
         let mut meter = with_backend(kind, Meter(&device)).expect("the processor is there");
-        let before = meter.readings.len();
-        meter.last = Instant::now();
+        // So far ahead that no test is slow enough to come to it.
+        meter.last = Instant::now() + 1000 * PAUSE;
         meter.between_samples();
-        assert_eq!(meter.readings.len(), before);
+        assert_eq!(meter.readings.len(), 1);
+        meter.last = Instant::now();
         std::thread::sleep(PAUSE);
         meter.between_samples();
-        assert_eq!(meter.readings.len(), before + 1);
+        assert_eq!(meter.readings.len(), 2);
         assert!(meter.readings.iter().all(|reading| reading.is_finite() && *reading > 0.0), "{:?}", meter.readings);
+        meter.memory = None;
         meter.readings = vec![3.0, 1.0, 8.0];
-        assert_eq!(meter.median(), 3.0);
+        meter.between_samples();
+        assert_eq!(meter.end(), 3.0);
     }
 }

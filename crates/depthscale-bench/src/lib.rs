@@ -64,7 +64,7 @@ mod timing;
 mod workload;
 
 pub use benchmark::{Benchmark, Event, OnEvent};
-pub use ceiling::HostMemory;
+pub use ceiling::{HostMemory, fastest_product};
 pub use compare::{Compared, Comparison, Verdict, compare, latest};
 pub use error::{BenchError, Result};
 pub use plan::Plan;

@@ -173,8 +173,8 @@ pub struct CaseWork {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ceiling {
-    /// Bytes per second. On processors the median of sums between the samples of the case; elsewhere the faster of a sum and a copy,
-    /// whose bytes are read and written, right before it.
+    /// Bytes per second. On processors the median of sums before, between and after the samples of the case; elsewhere the faster of a
+    /// sum and a copy, whose bytes are read and written, right before it.
     pub bytes_per_second: f64,
     /// Floating-point operations per second of a large product in the case's dtype.
     pub flops_per_second: f64,

@@ -148,7 +148,7 @@ impl<'d, B: Backend> Workload<'d, B> {
         Ok(self.decoder.run(&mut feeds, &mut options)?.evaluations)
     }
 
-    /// Seconds of every sample. `between` runs before each, off the clock.
+    /// Seconds of every sample. `between` runs before each, off the clock, and before those that warm up.
     pub(crate) fn seconds(&self, timing: &Timing, between: &mut dyn FnMut()) -> Result<Vec<f64>> {
         let device = self.decoder.device();
         match self.case.phase {
