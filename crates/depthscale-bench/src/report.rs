@@ -188,9 +188,9 @@ fn reading() -> Section {
              needs, counted from its config: weights once for every chunk of rows and every step, keys and values written \
              and read, two operations for a multiplication and an addition. GB/s and GFLOP/s are these over the median \
              time, so that no implementation looks busier for moving more. A share above 100% means that part of it stayed in \
-             caches that the large buffers of the ceiling do not fit, or was read faster than a plain sum reads.\n\nMemory is what was in use at the most (on devices \
-             with pools: after the run, without activations), and in brackets what was predicted. Reserved is what such \
-             pools have taken from the driver."
+             caches that the large buffers of the ceiling do not fit, or was read faster than a plain sum reads.\n\nMemory is \
+             what was in use at the most (on devices with pools: after the run, without activations), and in brackets what \
+             was predicted. Reserved is what such pools have taken from the driver."
                 .into(),
         ),
         items: Vec::new(),

@@ -99,7 +99,7 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
         let Self { weight, tiles, d_out, .. } = self;
         let outputs = self.product[0].len();
         let row_bytes = weight.bytes(self.first..self.first + 1).len();
-        // A group is computed with as often as there are blocks of columns, of each of which little would be fetched otherwise.
+        // Every block of columns of x is read again for every group: the more blocks, the larger a group.
         let size = (tiles.len() * W::AHEAD / row_bytes).max(1).next_multiple_of(O);
         for start in (0..outputs).step_by(size) {
             let end = outputs.min(start + size);
