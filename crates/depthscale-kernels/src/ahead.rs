@@ -38,10 +38,10 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Asks for some floats without waiting for them, for the second cache.
+/// Asks for some elements without waiting for them, for the second cache.
 #[inline(always)]
-pub(crate) fn fetch(floats: &[f32]) {
-    for line in floats.chunks(CACHE_LINE / size_of::<f32>()) {
+pub(crate) fn fetch<T>(elements: &[T]) {
+    for line in elements.chunks(CACHE_LINE / size_of::<T>()) {
         prefetch::<SECOND_CACHE>(line.as_ptr().cast());
     }
 }

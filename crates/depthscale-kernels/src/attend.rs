@@ -2,6 +2,8 @@
 
 #[cfg(feature = "flex")]
 mod pieces;
+#[cfg(feature = "flex")]
+mod store;
 
 use std::sync::Arc;
 
@@ -16,8 +18,8 @@ use crate::softmax::{Visible, softmax_visible};
 /// What the queries of one sequence see.
 #[derive(Debug)]
 pub struct Seen<B: Backend> {
-    /// Keys and values in parts that follow one another, `[n_kv_heads, keys, head_dim]` each, all of one dtype, as those of
-    /// the other sequences are. They may be views of larger stores.
+    /// Keys and values in parts that follow one another, `[n_kv_heads, keys, head_dim]` each, in any dtype. They may be views of
+    /// larger stores.
     pub parts: Vec<[Tensor<B, 3>; 2]>,
     /// The keys that each query sees, counted over all parts.
     pub visible: Arc<Visible<B>>,
@@ -26,13 +28,15 @@ pub struct Seen<B: Backend> {
 /// Attention of queries over the keys that each may see: `y_i = sum_j softmax_j(q_i . k_j / sqrt(head_dim)) v_j`.
 ///
 /// On flex scores are formed and used up in pieces (arXiv 2205.14135), so that none but a few are in memory at once;
-/// sequences, heads and pieces of the queries are spread over threads together. Keys and values in whole rows are not copied.
-/// So it is in f32 and for heads of whole vectors of sixteen; elsewhere plain operations form all scores of a sequence.
+/// sequences, heads and pieces of the queries are spread over threads together. Keys and values in whole rows are not copied,
+/// and those of 16 bits are read as they are. So it is for queries in f32, heads of whole vectors of sixteen, and keys and values of
+/// one dtype; elsewhere plain operations form all scores of a sequence.
 ///
 /// # Shapes
-/// - queries: `[rows, n_heads * head_dim]`, those of the first sequence first; cast to the dtype of the values
-/// - seen: one entry a sequence, whose ranges say how many of the rows are its own
-/// - output: `[rows, n_heads * head_dim]`, in the dtype of the values; softmax is in f32
+/// - queries: `[rows, n_heads * head_dim]`, those of the first sequence first
+/// - seen: one entry a sequence, whose ranges say how many of the rows are its own; keys and values are taken for numbers of the
+///   dtype of the queries
+/// - output: `[rows, n_heads * head_dim]`, in the dtype of the queries; softmax is in f32
 ///
 /// # Panics
 /// If the shapes do not fit, key heads do not divide query heads, there is no sequence, or one has no queries or no keys.
@@ -62,14 +66,14 @@ pub fn attend<B: Backend>(queries: Tensor<B, 2>, seen: Vec<Seen<B>>, heads: Head
 
 /// The same for one sequence, in plain operations.
 fn attend_one<B: Backend>(queries: Tensor<B, 2>, seen: Seen<B>, heads: HeadShape) -> Tensor<B, 2> {
-    let rows = queries.dims()[0];
-    let (mut keys, mut values): (Vec<_>, Vec<_>) = seen.parts.into_iter().map(|[keys, values]| (keys, values)).unzip();
+    let (rows, dtype) = (queries.dims()[0], queries.dtype());
+    let parts = seen.parts.into_iter().map(|[keys, values]| (keys.cast(dtype), values.cast(dtype)));
+    let (mut keys, mut values): (Vec<_>, Vec<_>) = parts.unzip();
     // The scores of one row are less than its keys and values, those of many are more: what is less is joined.
     if rows > 1 {
         (keys, values) = (vec![join(keys, 1)], vec![join(values, 1)]);
     }
-    let dtype = values[0].dtype();
-    let queries = heads.split_queries((queries * heads.scale()).cast(dtype));
+    let queries = heads.split_queries(queries * heads.scale());
     let scores = keys.into_iter().map(|keys| queries.clone().matmul(keys.swap_dims(1, 2))).collect();
     let weights = softmax_visible(join(scores, 2), &seen.visible).cast(dtype);
     let of_parts = split(weights, 2, values.iter().map(|values| values.dims()[1]).collect());
@@ -95,23 +99,30 @@ fn join<B: Backend, const D: usize>(mut pieces: Vec<Tensor<B, D>>, dim: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
+    use burn::tensor::{FloatDType, TensorData};
     use burn_ndarray::NdArray;
 
+    /// Numbers of at most eight bits, which every dtype holds exactly.
     fn values(n: usize, seed: usize) -> Vec<f32> {
-        (0..n).map(|i| (((i * 7919 + seed * 104_729) % 1013) as f32 - 506.0) / 400.0).collect()
+        (0..n).map(|i| (((i * 7919 + seed * 104_729) % 255) as f32 - 127.0) / 128.0).collect()
     }
 
     type Attend<'a, B> = &'a dyn Fn(Tensor<B, 2>, Vec<Seen<B>>, HeadShape) -> Tensor<B, 2>;
 
     /// What a sequence sees: at most so many parts of larger stores.
-    fn seen<B: Backend>(heads: HeadShape, ranges: &[std::ops::Range<usize>], keys: usize, parts: usize) -> Seen<B> {
+    fn seen<B: Backend>(
+        heads: HeadShape,
+        ranges: &[std::ops::Range<usize>],
+        keys: usize,
+        parts: usize,
+        dtype: FloatDType,
+    ) -> Seen<B> {
         let device = Default::default();
         let HeadShape { n_kv_heads, head_dim, .. } = heads;
         let store = |seed| {
             let shape = [n_kv_heads, keys + 3, head_dim];
             let all = values(shape.iter().product(), seed);
-            let all = Tensor::<B, 3>::from_data(TensorData::new(all, shape), &device);
+            let all = Tensor::<B, 3>::from_data(TensorData::new(all, shape), &device).cast(dtype);
             let part = all.slice([0..n_kv_heads, 0..keys, 0..head_dim]);
             if seed == 2 {
                 return part;
@@ -170,19 +181,20 @@ mod tests {
         sizes.into_iter().flat_map(both).collect()
     }
 
-    fn mixes_what_is_seen<B: Backend>(attend: Attend<B>, heads: &[(usize, usize, usize)]) {
+    fn mixes_what_is_seen<B: Backend>(attend: Attend<B>, heads: &[(usize, usize, usize)], dtype: FloatDType) {
         for &(n_heads, n_kv_heads, head_dim) in heads {
             let heads = HeadShape { n_heads, n_kv_heads, head_dim };
             let mut all = Vec::new();
             for parts in [1, 3] {
                 for (keys, ranges) in cases() {
-                    let mixed = attend(queries(heads, ranges.len()), vec![seen(heads, &ranges, keys, parts)], heads);
+                    let seen = || seen(heads, &ranges, keys, parts, dtype);
+                    let mixed = attend(queries(heads, ranges.len()), vec![seen()], heads);
                     let found = mixed.clone().into_data().to_vec::<f32>().expect("f32");
                     for (at, (found, expected)) in found.iter().zip(&expected(heads, &ranges, keys)).enumerate() {
                         let close = (f64::from(*found) - expected).abs() < 2e-6;
                         assert!(close, "{heads:?}, {ranges:?} of {keys} in {parts}, {at}: {found} {expected}");
                     }
-                    all.push((seen(heads, &ranges, keys, parts), mixed));
+                    all.push((seen(), mixed));
                 }
             }
             // What the others see is nothing to a sequence.
@@ -195,7 +207,7 @@ mod tests {
 
     fn lacks_a_value<B: Backend>() {
         let heads = HeadShape { n_heads: 4, n_kv_heads: 4, head_dim: 16 };
-        let mut seen = seen(heads, &[0..4, 0..5], 5, 2);
+        let mut seen = seen(heads, &[0..4, 0..5], 5, 2, FloatDType::F32);
         let [_, values] = &mut seen.parts[1];
         *values = values.clone().narrow(1, 0, 1);
         attend(queries::<B>(heads, 2), vec![seen], heads);
@@ -219,19 +231,35 @@ mod tests {
 
     #[test]
     fn mixes_what_is_seen_ndarray() {
-        mixes_what_is_seen::<NdArray>(&attend, &HEADS);
+        mixes_what_is_seen::<NdArray>(&attend, &HEADS, FloatDType::F32);
     }
 
     #[cfg(feature = "flex")]
     #[test]
     fn mixes_what_is_seen_flex() {
         use burn_flex::Flex;
-        mixes_what_is_seen::<Flex>(&attend, &HEADS);
-        for set in Set::all() {
-            let with_set = |queries, seen, heads| {
-                pieces::attend(set, queries, seen, heads).unwrap_or_else(|_| panic!("whole vectors of flex"))
-            };
-            mixes_what_is_seen::<Flex>(&with_set, &HEADS[..4]);
+        for dtype in [FloatDType::F32, FloatDType::F16, FloatDType::BF16] {
+            mixes_what_is_seen::<Flex>(&attend, &HEADS, dtype);
+            for set in Set::all() {
+                let with_set = |queries, seen, heads| {
+                    pieces::attend(set, queries, seen, heads).unwrap_or_else(|_| panic!("whole vectors of flex"))
+                };
+                mixes_what_is_seen::<Flex>(&with_set, &HEADS[..4], dtype);
+            }
         }
+    }
+
+    /// Sequences of several dtypes beside one another.
+    #[cfg(feature = "flex")]
+    #[test]
+    fn every_sequence_has_its_dtype() {
+        use burn_flex::Flex;
+        let heads = HeadShape { n_heads: 4, n_kv_heads: 2, head_dim: 16 };
+        let dtypes = [FloatDType::F32, FloatDType::F16, FloatDType::BF16];
+        let of_all = dtypes.map(|dtype| seen(heads, &[0..4, 0..5], 5, 2, dtype)).into();
+        let mixed = attend(Tensor::cat(vec![queries::<Flex>(heads, 2); 3], 0), of_all, heads);
+        let found = mixed.into_data().to_vec::<f32>().expect("f32");
+        let expected = expected(heads, &[0..4, 0..5], 5).repeat(3);
+        assert!(found.iter().zip(expected).all(|(found, expected)| (f64::from(*found) - expected).abs() < 2e-6));
     }
 }

@@ -32,6 +32,7 @@
 mod ahead;
 mod attend;
 mod cache;
+mod cast;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
 mod decode;
 #[cfg(feature = "flex")]
@@ -70,6 +71,7 @@ mod workers;
 
 pub use attend::{Seen, attend};
 pub use cache::write_rows;
+pub use cast::round_to;
 pub use heads::HeadShape;
 pub use likelihood::cross_entropy;
 pub use norm::rms_norm;

@@ -15,7 +15,7 @@ pub(crate) fn task_rows(columns: usize) -> usize {
 /// Fills `output` in pieces of `piece` elements; `fill` is given a piece's index.
 ///
 /// `fill` should be `#[inline(always)]` down to its loops: it is compiled once for each set of vector instructions.
-pub(crate) fn fill_pieces(output: &mut [f32], piece: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
+pub(crate) fn fill_pieces<T: Send>(output: &mut [T], piece: usize, fill: impl Fn(usize, &mut [T]) + Sync) {
     let arch = Arch::new();
     if output.len() <= piece {
         return arch.dispatch(|| fill(0, output));

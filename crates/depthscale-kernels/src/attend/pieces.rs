@@ -9,7 +9,8 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::Seen;
-use crate::ahead::fetch;
+use super::store::{HeadRows, Kept, Store};
+use crate::decode::{Bf16, F16, F32};
 use crate::flex;
 use crate::heads::HeadShape;
 use crate::lanes::{LANES, Lanes, Set, WithLanes};
@@ -22,8 +23,6 @@ const FEW: usize = 4;
 const QUERIES: usize = 8 * LANES;
 /// Keys of a piece.
 const KEYS: usize = 64;
-/// Floats between what is used and what is fetched, for memory takes its time to answer; found by measuring.
-const AHEAD: usize = 1 << 10;
 
 type Unchanged<B> = (Tensor<B, 2>, Vec<Seen<B>>);
 
@@ -34,19 +33,36 @@ pub(super) fn attend<B: Backend>(
     seen: Vec<Seen<B>>,
     heads: HeadShape,
 ) -> Result<Tensor<B, 2>, Unchanged<B>> {
-    let mut of_parts = seen.iter().flat_map(|seen| seen.parts.as_flattened());
-    let is_f32 = queries.dtype() == DType::F32 && of_parts.all(|tensor| tensor.dtype() == DType::F32);
-    if !is_f32 || !flex::is_flex::<B>() || !heads.head_dim.is_multiple_of(LANES) || queries.dims().contains(&0) {
+    let mut dtypes = seen.iter().flat_map(|seen| seen.parts.as_flattened()).map(Tensor::dtype);
+    let (dtype, width) = (dtypes.next(), heads.head_dim);
+    let is_one = queries.dtype() == DType::F32 && dtypes.all(|other| Some(other) == dtype);
+    if !is_one || !flex::is_flex::<B>() || !width.is_multiple_of(LANES) || queries.dims().contains(&0) {
         return Err((queries, seen));
     }
-    let take = |tensor| in_rows(flex::take(tensor).unwrap_or_else(|_| unreachable!("asked before")));
+    let attend = match dtype {
+        Some(DType::F32) => attend_kept::<B, F32>,
+        Some(DType::F16) => attend_kept::<B, F16>,
+        Some(DType::BF16) => attend_kept::<B, Bf16>,
+        _ => return Err((queries, seen)),
+    };
+    Ok(attend(set, queries, seen, heads))
+}
+
+/// The same where it is known to be the way.
+fn attend_kept<B: Backend, K: Kept>(
+    set: Set,
+    queries: Tensor<B, 2>,
+    seen: Vec<Seen<B>>,
+    heads: HeadShape,
+) -> Tensor<B, 2> {
     let queries = flex::take(queries).unwrap_or_else(|_| unreachable!("asked before")).to_contiguous();
     let visible: Vec<_> = seen.iter().map(|seen| seen.visible.clone()).collect();
+    let take = |tensor| in_rows(flex::take_any(tensor).unwrap_or_else(|_| unreachable!("asked before")));
     let parts: Vec<Vec<[FlexTensor; 2]>> =
         seen.into_iter().map(|seen| seen.parts.into_iter().map(|part| part.map(take)).collect()).collect();
     let Some(of_queries) = queries.as_slice::<f32>() else { unreachable!("it is contiguous f32") };
     let mut start = 0;
-    let sequences: Vec<Sequence<'_>> = visible
+    let sequences: Vec<Sequence<'_, K>> = visible
         .iter()
         .zip(&parts)
         .map(|(visible, parts)| {
@@ -56,7 +72,7 @@ pub(super) fn attend<B: Backend>(
         })
         .collect();
     let mixed = mix(set, &sequences, heads);
-    Ok(flex::give(FlexTensor::from_data(TensorData::new(mixed, queries.layout().shape().clone()))))
+    flex::give(FlexTensor::from_data(TensorData::new(mixed, queries.layout().shape().clone())))
 }
 
 /// A tensor whose rows are whole, wherever they lie.
@@ -65,87 +81,25 @@ fn in_rows(tensor: FlexTensor) -> FlexTensor {
     if layout.strides()[2] == 1 && layout.has_positive_strides() { tensor } else { tensor.to_contiguous() }
 }
 
-/// `[kv_heads, keys, head_dim]`: a cache, or rows in which heads lie beside one another.
-#[derive(Clone, Copy)]
-struct Store<'a> {
-    values: &'a [f32],
-    offset: usize,
-    /// From one head to the next.
-    head: usize,
-    /// From one row to the next.
-    row: usize,
-    width: usize,
-}
-
-impl<'a> Store<'a> {
-    fn of(tensor: &'a FlexTensor) -> Self {
-        let layout = tensor.layout();
-        Self {
-            values: tensor.storage::<f32>(),
-            offset: layout.start_offset(),
-            head: layout.strides()[0].unsigned_abs(),
-            row: layout.strides()[1].unsigned_abs(),
-            width: layout.shape()[2],
-        }
-    }
-
-    /// Some rows of a head.
-    #[inline(always)]
-    fn rows(self, head: usize, rows: &Range<usize>) -> HeadRows<'a> {
-        let n = rows.len();
-        let values = if n == 0 { &[] } else { &self.values[self.offset + head * self.head + rows.start * self.row..] };
-        HeadRows { values, row: self.row, width: self.width, n }
-    }
-}
-
-/// Some rows of a head.
-#[derive(Clone, Copy)]
-struct HeadRows<'a> {
-    /// From the first row on.
-    values: &'a [f32],
-    /// From one row to the next.
-    row: usize,
-    width: usize,
-    n: usize,
-}
-
-impl<'a> HeadRows<'a> {
-    #[inline(always)]
-    fn get(&self, row: usize) -> &'a [f32] {
-        &self.values[row * self.row..][..self.width]
-    }
-
-    /// Fetches what is needed some rows after this one; past the last row begins what comes next.
-    #[inline(always)]
-    fn fetch_after(&self, row: usize, next: &Self) {
-        let row = row + AHEAD.div_ceil(self.width);
-        if row < self.n {
-            fetch(self.get(row));
-        } else if row - self.n < next.n {
-            fetch(next.get(row - self.n));
-        }
-    }
-}
-
 /// The queries of a sequence and what they see.
-struct Sequence<'a> {
+struct Sequence<'a, K: Kept> {
     /// `[rows, n_heads * head_dim]`.
     queries: &'a [f32],
-    parts: Vec<Part<'a>>,
+    parts: Vec<Part<'a, K>>,
     /// Of each row.
     ranges: &'a [Range<usize>],
     heads: HeadShape,
 }
 
 /// Keys and values.
-struct Part<'a> {
-    keys: Store<'a>,
-    values: Store<'a>,
+struct Part<'a, K: Kept> {
+    keys: Store<'a, K>,
+    values: Store<'a, K>,
     /// Their places among those of all parts.
     places: Range<usize>,
 }
 
-impl Part<'_> {
+impl<K: Kept> Part<'_, K> {
     /// Those of its rows that are among some places.
     fn rows(&self, places: &Range<usize>) -> Range<usize> {
         let row = |place: usize| place.clamp(self.places.start, self.places.end) - self.places.start;
@@ -153,7 +107,7 @@ impl Part<'_> {
     }
 }
 
-impl<'a> Sequence<'a> {
+impl<'a, K: Kept> Sequence<'a, K> {
     fn new<B: Backend>(
         queries: &'a [f32],
         parts: &'a [[FlexTensor; 2]],
@@ -172,8 +126,8 @@ impl<'a> Sequence<'a> {
 }
 
 /// Queries of one key head, by their places among `group * rows`: all rows of its first query head, then of the next.
-struct Piece<'a, 'm> {
-    sequence: &'a Sequence<'a>,
+struct Piece<'a, 'm, K: Kept> {
+    sequence: &'a Sequence<'a, K>,
     kv_head: usize,
     queries: Range<usize>,
     /// `[queries, head_dim]`.
@@ -181,7 +135,7 @@ struct Piece<'a, 'm> {
 }
 
 /// `[rows, n_heads * head_dim]` of all sequences.
-fn mix(set: Set, sequences: &[Sequence<'_>], heads: HeadShape) -> Vec<f32> {
+fn mix<K: Kept>(set: Set, sequences: &[Sequence<'_, K>], heads: HeadShape) -> Vec<f32> {
     let HeadShape { n_heads, head_dim, .. } = heads;
     let width = n_heads * head_dim;
     // Within a sequence the rows of a head lie below one another, which is what is asked for where there is one row.
@@ -218,7 +172,7 @@ fn mix(set: Set, sequences: &[Sequence<'_>], heads: HeadShape) -> Vec<f32> {
     mixed
 }
 
-impl WithLanes for Piece<'_, '_> {
+impl<K: Kept> WithLanes for Piece<'_, '_, K> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
         if self.queries.len() <= FEW {
@@ -229,7 +183,7 @@ impl WithLanes for Piece<'_, '_> {
     }
 }
 
-impl Piece<'_, '_> {
+impl<K: Kept> Piece<'_, '_, K> {
     /// The row of a query and its values.
     #[inline(always)]
     fn query(&self, place: usize) -> (usize, &[f32]) {
@@ -265,7 +219,7 @@ impl Piece<'_, '_> {
             for (part, rows) in parts() {
                 let (weights, others) = rest.split_at(rows.len());
                 let next = part.keys.rows(next_head, &rows);
-                add_values::<L, 1>(lanes, mixed, weights, part.values.rows(head, &rows), Some(next));
+                add_values::<L, K, 1>(lanes, mixed, weights, part.values.rows(head, &rows), Some(next));
                 rest = others;
             }
             mixed.iter_mut().for_each(|value| *value *= share);
@@ -294,17 +248,20 @@ impl Piece<'_, '_> {
         let mut largest = vec![f32::NEG_INFINITY; columns];
         let mut sums = vec![0.0; columns];
         let mut scores = vec![0.0; KEYS * columns];
+        let mut space = Vec::new();
         for part in &self.sequence.parts {
             let rows = part.rows(&(first..end));
             for start in rows.clone().step_by(KEYS) {
                 let rows = start..rows.end.min(start + KEYS);
                 let scores = &mut scores[..rows.len() * columns];
-                score(lanes, scores, part.keys.rows(self.kv_head, &rows), &turned);
+                let keys = part.keys.rows(self.kv_head, &rows);
+                score(lanes, scores, K::floats_of(lanes, keys, &mut space), &turned);
                 let places = part.places.start + rows.start..part.places.start + rows.end;
                 hide(scores, columns, &places, &ranges);
                 weigh(scores, &mut largest, &mut sums, self.mixed, width);
                 let values = part.values.rows(self.kv_head, &rows);
-                add_values::<L, TILE>(lanes, self.mixed, scores, values, None);
+                let values = K::floats_of(lanes, values, &mut space);
+                add_values::<L, F32, TILE>(lanes, self.mixed, scores, values, None);
             }
         }
         for (mixed, sum) in self.mixed.chunks_exact_mut(width).zip(&sums) {
@@ -319,14 +276,19 @@ const TILE: usize = 4;
 
 /// `scores_j = k_j . q`.
 #[inline(always)]
-fn score_one<L: Lanes>(lanes: L, scores: &mut [f32], keys: HeadRows<'_>, query: &[f32], next: HeadRows<'_>) {
+fn score_one<L: Lanes, K: Kept>(
+    lanes: L,
+    scores: &mut [f32],
+    keys: HeadRows<'_, K>,
+    query: &[f32],
+    next: HeadRows<'_, K>,
+) {
     let query: &[[f32; LANES]] = query.as_chunks().0;
     for (at, score) in scores.iter_mut().enumerate() {
         keys.fetch_after(at, &next);
-        let key: &[[f32; LANES]] = keys.get(at).as_chunks().0;
         let mut sum = lanes.splat(0.0);
-        for (k, q) in key.iter().zip(query) {
-            sum = lanes.mul_add(lanes.load(k), lanes.load(q), sum);
+        for (k, q) in K::vectors(keys.get(at)).iter().zip(query) {
+            sum = lanes.mul_add(K::floats(lanes, k), lanes.load(q), sum);
         }
         *score = lanes.sum(sum);
     }
@@ -355,11 +317,11 @@ fn weigh_one(scores: &mut [f32], scale: f32) -> f32 {
 
 /// `scores_jq = k_j . q_q`, `[keys, queries]`, of queries `[head_dim, queries]`.
 #[inline(always)]
-fn score<L: Lanes>(lanes: L, scores: &mut [f32], rows: HeadRows<'_>, queries: &[f32]) {
-    let columns = queries.len() / rows.width;
-    for (scores, first) in scores.chunks_mut(TILE * columns).zip((0..rows.n).step_by(TILE)) {
+fn score<L: Lanes>(lanes: L, scores: &mut [f32], rows: HeadRows<'_, F32>, queries: &[f32]) {
+    let columns = queries.len() / rows.width();
+    for (scores, first) in scores.chunks_mut(TILE * columns).zip((0..rows.len()).step_by(TILE)) {
         // Past the last key, the last once more.
-        let keys: [&[f32]; TILE] = std::array::from_fn(|key| rows.get((first + key).min(rows.n - 1)));
+        let keys: [&[f32]; TILE] = std::array::from_fn(|key| rows.get((first + key).min(rows.len() - 1)));
         for column in (0..columns).step_by(2 * LANES) {
             if columns - column >= 2 * LANES {
                 score_tile::<L, 2>(lanes, scores, keys, queries, [columns, column]);
@@ -442,46 +404,49 @@ fn weigh(scores: &mut [f32], largest: &mut [f32], sums: &mut [f32], mixed: &mut 
 
 /// `mixed_q += sum_j weights_jq v_j`, of weights `[keys, queries]`, of which `Q` are taken at once.
 #[inline(always)]
-fn add_values<L: Lanes, const Q: usize>(
+fn add_values<L: Lanes, K: Kept, const Q: usize>(
     lanes: L,
     mixed: &mut [f32],
     weights: &[f32],
-    values: HeadRows<'_>,
-    next: Option<HeadRows<'_>>,
+    values: HeadRows<'_, K>,
+    next: Option<HeadRows<'_, K>>,
 ) {
-    let width = values.width;
+    let width = values.width();
     for (at, mixed) in mixed.chunks_mut(Q * width).enumerate() {
         for element in (0..width).step_by(4 * LANES) {
             let first = [Q * at, element];
             // Rows are fetched whole, once.
             let next = next.filter(|_| element == 0);
             match (width - element) / LANES {
-                4.. => add_tile::<L, Q, 4>(lanes, mixed, weights, values, next, first),
-                3 => add_tile::<L, Q, 3>(lanes, mixed, weights, values, next, first),
-                2 => add_tile::<L, Q, 2>(lanes, mixed, weights, values, next, first),
-                _ => add_tile::<L, Q, 1>(lanes, mixed, weights, values, next, first),
+                4.. => add_tile::<L, K, Q, 4>(lanes, mixed, weights, values, next, first),
+                3 => add_tile::<L, K, Q, 3>(lanes, mixed, weights, values, next, first),
+                2 => add_tile::<L, K, Q, 2>(lanes, mixed, weights, values, next, first),
+                _ => add_tile::<L, K, Q, 1>(lanes, mixed, weights, values, next, first),
             }
         }
     }
 }
 
 #[inline(always)]
-fn add_tile<L: Lanes, const Q: usize, const V: usize>(
+fn add_tile<L: Lanes, K: Kept, const Q: usize, const V: usize>(
     lanes: L,
     mixed: &mut [f32],
     weights: &[f32],
-    values: HeadRows<'_>,
-    next: Option<HeadRows<'_>>,
+    values: HeadRows<'_, K>,
+    next: Option<HeadRows<'_, K>>,
     [query, element]: [usize; 2],
 ) {
-    let (columns, width) = (weights.len() / values.n, values.width);
+    let (columns, width) = (weights.len() / values.len(), values.width());
     let mut sums = [[lanes.splat(0.0); V]; Q];
     for (row, weights) in weights.chunks_exact(columns).enumerate() {
         if let Some(next) = &next {
             values.fetch_after(row, next);
         }
-        let value: &[[f32; LANES]] = values.get(row)[element..element + V * LANES].as_chunks().0;
-        let vectors: [L::Floats; V] = std::array::from_fn(|at| lanes.load(&value[at]));
+        let value = K::vectors(&values.get(row)[element..element + V * LANES]);
+        let mut vectors = [lanes.splat(0.0); V];
+        for (vector, value) in vectors.iter_mut().zip(value) {
+            *vector = K::floats(lanes, value);
+        }
         // Columns are whole vectors: there are always as many, and those past the last query are not used.
         let weights: &[f32; Q] = weights[query..].first_chunk().unwrap_or_else(|| unreachable!("whole vectors"));
         for (sums, weight) in sums.iter_mut().zip(weights) {

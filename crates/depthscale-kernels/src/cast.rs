@@ -1,0 +1,135 @@
+//! From f32 to 16 bits.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, FloatDType, Tensor};
+
+/// The largest finite 16-bit float.
+const LARGEST_F16: f32 = 65_504.0;
+
+/// `x` rounded to a dtype, for a cache. What is too large for f16 becomes the largest that is not.
+///
+/// # Shapes
+/// - x, output: `[rows, width]`
+pub fn round_to<B: Backend>(x: Tensor<B, 2>, dtype: FloatDType) -> Tensor<B, 2> {
+    if x.dtype() == DType::from(dtype) {
+        return x;
+    }
+    #[cfg(feature = "flex")]
+    let x = match fast::round_to(x, dtype) {
+        Ok(rounded) => return rounded,
+        Err(x) => x,
+    };
+    match dtype {
+        // In f32, which holds the bounds themselves.
+        FloatDType::F16 => x.cast(FloatDType::F32).clamp(-LARGEST_F16, LARGEST_F16).cast(dtype),
+        _ => x.cast(dtype),
+    }
+}
+
+#[cfg(feature = "flex")]
+mod fast {
+    use burn::tensor::backend::Backend;
+    use burn::tensor::{Element, FloatDType, Tensor, TensorData, bf16, f16};
+    use burn_flex::FlexTensor;
+    use half::slice::HalfFloatSliceExt;
+
+    use super::LARGEST_F16;
+    use crate::flex;
+    use crate::lanes::LANES;
+    use crate::vector::fill_pieces;
+
+    const PIECE: usize = 1 << 14;
+
+    /// `x` in 16 bits, or x unchanged if it is not flex's f32.
+    pub(super) fn round_to<B: Backend>(x: Tensor<B, 2>, dtype: FloatDType) -> Result<Tensor<B, 2>, Tensor<B, 2>> {
+        if !matches!(dtype, FloatDType::F16 | FloatDType::BF16) {
+            return Err(x);
+        }
+        let x = flex::take(x)?.to_contiguous();
+        let Some(values) = x.as_slice::<f32>() else { unreachable!("it is contiguous f32") };
+        let shape = x.layout().shape().clone();
+        let rounded = match dtype {
+            FloatDType::F16 => TensorData::new(round_all(values, to_f16), shape),
+            _ => TensorData::new(round_all(values, <[bf16]>::convert_from_f32_slice), shape),
+        };
+        Ok(flex::give(FlexTensor::from_data(rounded)))
+    }
+
+    fn round_all<H: Element + Default>(values: &[f32], round: impl Fn(&mut [H], &[f32]) + Sync) -> Vec<H> {
+        let mut rounded = vec![H::default(); values.len()];
+        fill_pieces(&mut rounded, PIECE, |at, rounded| round(rounded, &values[at * PIECE..][..rounded.len()]));
+        rounded
+    }
+
+    fn to_f16(rounded: &mut [f16], values: &[f32]) {
+        for (rounded, values) in rounded.chunks_mut(LANES).zip(values.chunks(LANES)) {
+            let mut bounded = [0.0; LANES];
+            for (bounded, value) in bounded.iter_mut().zip(values) {
+                *bounded = value.clamp(-LARGEST_F16, LARGEST_F16);
+            }
+            rounded.convert_from_f32_slice(&bounded[..values.len()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+
+    /// A value, and what it is in f16 and in bf16, which keep 11 and 8 bits; ties go to the even one.
+    const CASES: [[f32; 3]; 8] = [
+        [1.0, 1.0, 1.0],
+        // 1 + 2^-11, 1 + 3 2^-11 and 1 + 3 2^-8.
+        [1.000_488_3, 1.0, 1.0],
+        [1.001_464_8, 1.001_953_1, 1.0],
+        [1.011_718_8, 1.011_718_8, 1.015_625],
+        [-0.1, -0.099_975_586, -0.100_097_656],
+        [65_504.0, 65_504.0, 65_536.0],
+        [1e6, 65_504.0, 999_424.0],
+        [-2e6, -65_504.0, -1_998_848.0],
+    ];
+
+    fn rounds<B: Backend>(dtypes: &[FloatDType]) {
+        // More than one piece.
+        let values: Vec<f32> = CASES.iter().cycle().take(20_000).map(|case| case[0]).collect();
+        for &dtype in dtypes {
+            let x = Tensor::<B, 2>::from_data(TensorData::new(values.clone(), [200, 100]), &Default::default());
+            let rounded = round_to(x, dtype);
+            assert_eq!(rounded.dtype(), DType::from(dtype));
+            let column = match dtype {
+                FloatDType::F16 => 1,
+                FloatDType::BF16 => 2,
+                _ => 0,
+            };
+            let expected: Vec<f32> = CASES.iter().cycle().take(20_000).map(|case| case[column]).collect();
+            assert_eq!(rounded.into_data().iter::<f32>().collect::<Vec<_>>(), expected, "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn f32_stays_as_it_is_ndarray() {
+        rounds::<burn_ndarray::NdArray>(&[FloatDType::F32]);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn rounds_flex() {
+        rounds::<burn_flex::Flex>(&[FloatDType::F32, FloatDType::F16, FloatDType::BF16]);
+    }
+
+    /// What other backends with 16 bits do, on the one that can be tested.
+    #[cfg(feature = "flex")]
+    #[test]
+    fn rows_of_16_bits_are_bounded_too() {
+        use burn_flex::Flex;
+        let values = CASES.map(|case| case[2]);
+        let x = Tensor::<Flex, 2>::from_data(TensorData::from([values]), &Default::default()).cast(FloatDType::BF16);
+        let rounded = round_to(x, FloatDType::F16).into_data().iter::<f32>().collect::<Vec<_>>();
+        let bounded = values.map(|value| value.clamp(-LARGEST_F16, LARGEST_F16));
+        for (found, expected) in rounded.into_iter().zip(bounded) {
+            assert!((found - expected).abs() <= 5e-4 * expected.abs(), "{found} {expected}");
+        }
+    }
+}
