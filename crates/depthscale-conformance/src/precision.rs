@@ -8,7 +8,7 @@ use depthscale_checkpoint::Checkpoint;
 use depthscale_decoder::build::float_dtype;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
 use depthscale_decoder::verify::{Tolerance as Allowed, VerifyPath, rounding_tolerance, verify};
-use depthscale_decoder::{ExitRule, ModelDirectory, RecurrentDecoder};
+use depthscale_decoder::{DecoderError, ExitRule, ModelDirectory, RecurrentDecoder, SequenceOptions};
 use depthscale_types::{ComputeDtype, SamplingParams};
 
 use crate::{Site, fixture};
@@ -28,21 +28,47 @@ pub fn stays_near_published<B: Backend>(site: &Site<B>) {
             let expected = fixture(name).join("expected.safetensors");
             let expected = Checkpoint::open_file(&expected).expect("outputs are there");
             let allowed = |steps| rounding_tolerance(dtype, steps);
-            stays_near(&decoder, &expected, &format!("{name} {dtype}"), VerifyPath::Cached, allowed);
+            stays_near(&decoder, &expected, &format!("{name} {dtype}"), (VerifyPath::Cached, None), allowed);
         }
     }
 }
 
-/// Logits and states are within what is allowed after so many steps.
+/// With caches in f16 and bf16, where the device has them, logits and states that are computed in f32 stay near the published ones,
+/// fed in chunks, token by token, and without earlier tokens. Where it has not, a sequence is refused with an error.
+///
+/// # Panics
+/// With what differed.
+pub fn rounded_caches_stay_near_published<B: Backend>(site: &Site<B>) {
+    for dtype in [ComputeDtype::F16, ComputeDtype::Bf16] {
+        for name in FIXTURES.into_iter().chain(["yoco-u-gqa"]) {
+            let decoder = open(site, name, ComputeDtype::F32).expect("every device computes in f32");
+            let options = SequenceOptions { cache_dtype: Some(dtype), ..SequenceOptions::default() };
+            if let Err(error) = decoder.new_sequence(options) {
+                assert!(!B::supports_dtype(&site.device, DType::from(float_dtype(dtype))), "{error}");
+                assert!(matches!(error, DecoderError::CacheDtype { dtype: refused } if refused == dtype), "{error}");
+                continue;
+            }
+            let expected = fixture(name).join("expected.safetensors");
+            let expected = Checkpoint::open_file(&expected).expect("outputs are there");
+            let allowed = |steps| site.tolerance.published(steps).max(rounding_tolerance(dtype, steps));
+            for path in [VerifyPath::Cached, VerifyPath::ExactForward] {
+                let context = format!("{name}, caches in {dtype}");
+                stays_near(&decoder, &expected, &context, (path, Some(dtype)), allowed);
+            }
+        }
+    }
+}
+
+/// Logits and states are within what is allowed after so many steps, with caches in a dtype.
 pub(crate) fn stays_near<B: Backend>(
     decoder: &RecurrentDecoder<B>,
     expected: &Checkpoint,
     context: &str,
-    path: VerifyPath,
+    (path, caches): (VerifyPath, Option<ComputeDtype>),
     allowed: impl Fn(usize) -> f64,
 ) {
-    let comparisons =
-        verify(decoder, expected, path, Allowed::Largest(1.0), &mut |_| {}).expect("the fixture can be compared");
+    let comparisons = verify(decoder, expected, path, caches, Allowed::Largest(1.0), &mut |_| {});
+    let comparisons = comparisons.expect("the fixture can be compared");
     let mut compared = 0;
     for comparison in comparisons {
         // Exit values subtract what is nearly equal, and the best of two logits that are near one another may change.

@@ -1,7 +1,7 @@
 //! The generic recurrent decoder.
 
 use burn::module::{Module, Param};
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{Backend, DTypeUsage};
 use burn::tensor::{DType, FloatDType, Tensor};
 use depthscale_types::{
     ComputeDtype, DecoderConfig, ExitGate, Injection, MixerKind, OutputHead, QueryKey, Readout, StackConfig,
@@ -193,7 +193,8 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     /// Empty caches for one sequence.
     ///
     /// # Errors
-    /// If the retention policy does not go with the model's mixer, or it is to hold more than the model has positions.
+    /// If the retention policy does not go with the model's mixer, it is to hold more than the model has positions, or the device has
+    /// no memory of the cache's dtype.
     pub fn new_sequence(&self, options: SequenceOptions) -> Result<SequenceCache<B>> {
         let limit = self.config.max_positions;
         let capacity = options.capacity.unwrap_or(limit);
@@ -203,6 +204,11 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
         let layout = self.cache_layout();
         if layout.core.contains(&SlotKind::Retention) {
             options.retention.validate_for_matrix_state()?;
+        }
+        if let Some(dtype) = options.cache_dtype
+            && !B::dtype_usage(&self.device(), float_dtype(dtype).into()).contains(DTypeUsage::Storage)
+        {
+            return Err(DecoderError::CacheDtype { dtype });
         }
         Ok(SequenceCache::new(options, capacity, layout))
     }

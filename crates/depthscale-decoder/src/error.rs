@@ -176,6 +176,12 @@ pub enum DecoderError {
         /// Tokens it was opened for.
         capacity: usize,
     },
+    /// A cache in a dtype of which the device has no memory.
+    #[error("the device keeps nothing in {dtype}, and so no caches")]
+    CacheDtype {
+        /// The dtype.
+        dtype: ComputeDtype,
+    },
     /// A cache made for another decoder.
     #[error("the sequence's cache was made for another decoder: {message}")]
     ForeignCache {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// The format of matrices, of their products and of cached keys and values.
+/// The format of matrices and of their products; of cached keys and values, too, where no other is named for them.
 ///
 /// The hidden stream, norms, rotary positions, softmax, matrix states, exit values and logits are f32 whatever is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

@@ -64,6 +64,7 @@ impl<B: Backend> LanguageModel<B> {
         }
         let generate_options = GenerateOptions {
             retention: options.retention,
+            cache_dtype: options.cache_dtype,
             prefill: options.prefill,
             zero_initial_state: options.zero_initial_state,
             chunk: options.chunk,

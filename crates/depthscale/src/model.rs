@@ -169,7 +169,7 @@ impl<B: Backend> LanguageModel<B> {
         Ok(state)
     }
 
-    /// The memory that one sequence of `context` tokens needs at `depth` steps, term by term.
+    /// The memory that one sequence of `context` tokens needs at `depth` steps, term by term, with caches in the model's dtype.
     ///
     /// [`DecoderConfig::predict_memory`] answers for batches and other formats.
     #[doc(alias = "calculate_memory")]
@@ -210,6 +210,11 @@ impl<B: Backend> LanguageModel<B> {
         let policy = options.exit.as_ref().unwrap_or_else(|| self.exit());
         let retention = options.retention.while_reading();
         let depth = policy.max_steps.unwrap_or(self.config().depth);
+        let cache_bytes = options.cache_dtype.unwrap_or(self.decoder.dtype()).bytes();
+        let of = |context, batch, chunk| {
+            let weights = self.decoder.weights();
+            self.config().predict_memory(&MemoryQuery { context, batch, depth, chunk, retention, weights, cache_bytes })
+        };
         let mut together = MemoryReport::default();
         let mut rows = 0;
         let mut longest = 1;
@@ -217,21 +222,13 @@ impl<B: Backend> LanguageModel<B> {
             let prompt = self.encode(&request.prompt)?.len();
             let new = request.max_new_tokens.unwrap_or(options.max_new_tokens);
             let context = prompt.saturating_add(new).min(self.config().max_positions);
-            let alone = self.memory(context, depth, retention);
+            let alone = of(context, 1, context);
             together.global_kv = together.global_kv.saturating_add(alone.global_kv);
             together.per_step_kv = together.per_step_kv.saturating_add(alone.per_step_kv);
             rows += prompt;
             longest = longest.max(context);
         }
-        let widest = self.config().predict_memory(&MemoryQuery {
-            context: longest,
-            batch: requests.len(),
-            depth,
-            chunk: rows.min(options.chunk.max(requests.len())),
-            retention,
-            weights: self.decoder.weights(),
-            cache_bytes: self.decoder.dtype().bytes(),
-        });
+        let widest = of(longest, requests.len(), rows.min(options.chunk.max(requests.len())));
         Ok(MemoryReport { weights: widest.weights, activations: widest.activations, ..together })
     }
 

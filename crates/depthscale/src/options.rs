@@ -2,7 +2,7 @@
 
 use depthscale_decoder::Prefill;
 use depthscale_text::ChatMessage;
-use depthscale_types::{ExitPolicy, KvRetention, SamplingParams};
+use depthscale_types::{ComputeDtype, ExitPolicy, KvRetention, SamplingParams};
 
 /// What is to be continued.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,9 @@ pub struct CompletionOptions {
     pub exit: Option<ExitPolicy>,
     /// Which keys and values are kept.
     pub retention: KvRetention,
+    /// What they are kept in; `None` is the dtype the model computes in. Half the memory in 16 bits, and attention that reads half
+    /// as much.
+    pub cache_dtype: Option<ComputeDtype>,
     /// Whether prompts may be read approximately.
     pub prefill: Prefill,
     /// Begins every token from zeros where the config says random draws.
@@ -69,6 +72,7 @@ impl Default for CompletionOptions {
             stop: Vec::new(),
             exit: None,
             retention: KvRetention::default(),
+            cache_dtype: None,
             prefill: Prefill::default(),
             zero_initial_state: false,
             chunk: 512,

@@ -2,9 +2,11 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
-use depthscale_types::KvRetention;
+use depthscale_kernels::round_to;
+use depthscale_types::{ComputeDtype, KvRetention};
 
 use super::{KvRows, Slot, SlotKind};
+use crate::build::float_dtype;
 use crate::error::{DecoderError, Result};
 
 /// Whether tokens are read or generated.
@@ -55,6 +57,8 @@ pub struct SequenceOptions {
     pub capacity: Option<usize>,
     /// Which slots of the core are kept.
     pub retention: KvRetention,
+    /// What keys and values are kept in; `None` is the dtype the model computes in. Matrix states are f32 whatever is chosen.
+    pub cache_dtype: Option<ComputeDtype>,
 }
 
 /// The caches of one sequence and the number of tokens they hold. Made by
@@ -137,6 +141,17 @@ impl<B: Backend> SequenceCache<B> {
     /// Slots the core has at present: the deepest step any token has gone to, or fewer where steps share one.
     pub fn core_slots(&self) -> usize {
         self.core.len()
+    }
+
+    /// Keys or values as they are kept.
+    ///
+    /// # Shapes
+    /// - rows, output: `[rows, n_kv_heads * head_dim]`
+    pub(crate) fn as_kept(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+        match self.options.cache_dtype {
+            Some(dtype) => round_to(rows, float_dtype(dtype)),
+            None => rows,
+        }
     }
 
     pub(crate) fn layout(&self) -> &CacheLayout {

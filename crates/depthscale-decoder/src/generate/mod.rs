@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use depthscale_types::{BlockEvaluations, DepthTrace, KvRetention, SamplingParams, TokenTrace};
+use depthscale_types::{BlockEvaluations, ComputeDtype, DepthTrace, KvRetention, SamplingParams, TokenTrace};
 
 use crate::block::RecurrentBlock;
 use crate::cache::{Phase, SequenceCache, SequenceOptions};
@@ -39,6 +39,8 @@ pub struct GenerateOptions<'o, B: Backend> {
     pub exit: &'o ExitRule<B>,
     /// Which keys and values are kept.
     pub retention: KvRetention,
+    /// What they are kept in; `None` is the dtype the model computes in.
+    pub cache_dtype: Option<ComputeDtype>,
     /// Most token rows computed together.
     pub chunk: usize,
     /// Whether prompts may be read approximately.
@@ -51,7 +53,7 @@ impl<'o, B: Backend> GenerateOptions<'o, B> {
     /// Options for a rule, the rest as usual.
     pub fn new(exit: &'o ExitRule<B>) -> Self {
         let RunOptions { chunk, prefill, zero_initial_state, .. } = RunOptions::new(exit);
-        Self { exit, retention: KvRetention::default(), chunk, prefill, zero_initial_state }
+        Self { exit, retention: KvRetention::default(), cache_dtype: None, chunk, prefill, zero_initial_state }
     }
 
     fn run_options(&self) -> RunOptions<'o, B> {
@@ -146,7 +148,7 @@ pub fn generate<B: Backend, K: Module<B> + RecurrentBlock<B>>(
 ) -> Result<GenerateOutput> {
     let mut running = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {
-        running.push(open(decoder, index, request, options.retention)?);
+        running.push(open(decoder, index, request, options)?);
     }
     let mut output = GenerateOutput { generations: Vec::new(), evaluations: BlockEvaluations::default() };
     if running.is_empty() {
@@ -191,7 +193,7 @@ fn open<'r, B: Backend, K: Module<B> + RecurrentBlock<B>>(
     decoder: &RecurrentDecoder<B, K>,
     index: usize,
     request: &'r Request,
-    retention: KvRetention,
+    options: &GenerateOptions<'_, B>,
 ) -> Result<Running<'r, B>> {
     request.sampling.validate()?;
     let limit = decoder.config().max_positions;
@@ -201,7 +203,9 @@ fn open<'r, B: Backend, K: Module<B> + RecurrentBlock<B>>(
     }
     let seed = request.sampling.seed;
     let reserve = limit.min(prompt.saturating_add(request.max_new_tokens)).min(prompt + MOST_RESERVED_AHEAD);
-    let cache = decoder.new_sequence(SequenceOptions { id: request.id, seed, reserve, retention, capacity: None })?;
+    let &GenerateOptions { retention, cache_dtype, .. } = options;
+    let sequence = SequenceOptions { id: request.id, seed, reserve, capacity: None, retention, cache_dtype };
+    let cache = decoder.new_sequence(sequence)?;
     let sampler = Sampler::new(&request.sampling, request.id);
     Ok(Running { index, request, cache, sampler, seen: request.prompt.clone() })
 }

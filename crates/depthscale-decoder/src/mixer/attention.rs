@@ -135,7 +135,7 @@ impl<B: Backend> SharedAttention<B> {
 impl<B: Backend> Mixer<B> for SharedAttention<B> {
     fn mix(&self, rows: Tensor<B, 2>, context: &mut BlockContext<'_, '_, B>) -> Tensor<B, 2> {
         let queries = context.rotate(self.query_treatment.apply(self.query.forward(rows)));
-        self.output.forward(context.attend_shared(queries, self.heads))
+        self.output.forward(context.attend_shared(queries.cast(self.query.dtype()), self.heads))
     }
 
     fn slot(&self) -> SlotKind {

@@ -80,7 +80,8 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     ///
     /// # Shapes
     /// - queries: `[rows, n_heads * head_dim]`
-    /// - keys, values: `[rows, n_kv_heads * head_dim]`; everything is cast to the dtype of the values, softmax is in f32
+    /// - keys, values: `[rows, n_kv_heads * head_dim]`; everything is cast to the dtype of the values, and keys and values to that of
+    ///   their caches if that is another; softmax is in f32
     /// - output: `[rows, n_heads * head_dim]`, in the dtype of the values
     ///
     /// # Panics
@@ -101,9 +102,9 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             };
             return attend_sequences(queries, keys, values, &whole.sequences, heads, window);
         }
-        let (place, layer) = (self.place, self.layer);
-        let seen = self.each_cache([keys.cast(values.dtype()), values], |cache, segment, [keys, values]| {
-            let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
+        let (place, layer, dtype) = (self.place, self.layer, values.dtype());
+        let seen = self.each_cache([keys.cast(dtype), values], |cache, segment, [keys, values]| {
+            let own = kept_rows(cache, [keys, values], heads);
             let chunk = cache.write(place, layer, own, segment.order.as_ref());
             match cache.slot(place, layer) {
                 Slot::Growing(slot) => see_slot(slot, segment),
@@ -117,13 +118,13 @@ impl<B: Backend> BlockContext<'_, '_, B> {
                 Slot::None | Slot::Retention(_) => panic!("the block declared no slot for keys and values"),
             }
         });
-        attend(queries, seen, heads)
+        attend(queries.cast(dtype), seen, heads)
     }
 
     /// Softmax attention of every row over the shared keys and values of its sequence, up to its own position.
     ///
     /// # Shapes
-    /// - queries, output: `[rows, n_heads * head_dim]`
+    /// - queries, output: `[rows, n_heads * head_dim]`, in the dtype to compute in
     pub(crate) fn attend_shared(&mut self, queries: Tensor<B, 2>, heads: HeadShape) -> Tensor<B, 2> {
         if let Keys::Whole(whole) = &self.keys {
             let Some((keys, values)) = whole.shared.clone() else { panic!("shared keys and values were written") };
@@ -148,7 +149,7 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             return;
         }
         self.each_cache([keys.cast(values.dtype()), values], |cache, _, [keys, values]| {
-            let own = KvRows { keys: heads.split_kv(keys), values: heads.split_kv(values), log_decay: None };
+            let own = kept_rows(cache, [keys, values], heads);
             cache.write(Place::Readout, 0, own, None);
         });
     }
@@ -220,6 +221,12 @@ fn each_sequence<B: Backend, const N: usize, T>(
     }
     let part = |rows: std::ops::Range<usize>| inputs.each_ref().map(|x| x.clone().narrow(0, rows.start, rows.len()));
     rows.ranges().zip(&rows.segments).map(|(range, segment)| each(segment, part(range))).collect()
+}
+
+/// Keys and values, `[rows, n_kv_heads * head_dim]` each, as a cache keeps them.
+fn kept_rows<B: Backend>(cache: &SequenceCache<B>, rows: [Tensor<B, 2>; 2], heads: HeadShape) -> KvRows<B> {
+    let [keys, values] = rows.map(|rows| heads.split_kv(cache.as_kept(rows)));
+    KvRows { keys, values, log_decay: None }
 }
 
 /// All that a slot keeps up to each row.

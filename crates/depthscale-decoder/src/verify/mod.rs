@@ -133,18 +133,20 @@ pub fn tf32_tolerance(steps: usize) -> f64 {
 /// | `criterion_NAME` | the exit value after every step, `[batch, seq, steps]` |
 /// | `greedy`, `greedy_zero_init` | token ids that follow greedily at the config's depth |
 ///
-/// Token ids must be equal under [`Tolerance::Largest`].
+/// Token ids must be equal under [`Tolerance::Largest`]. Keys and values are kept in `cache_dtype`, or as
+/// [`SequenceOptions`](crate::SequenceOptions) says without one.
 ///
 /// # Errors
-/// If the file has no `input_ids`, an entry of another name or shape, or the decoder refuses the inputs.
+/// If the file has no `input_ids`, an entry of another name or shape, or the decoder refuses the inputs or the caches.
 pub fn verify<B: Backend, K: Module<B> + RecurrentBlock<B>>(
     decoder: &RecurrentDecoder<B, K>,
     expected: &Checkpoint,
     path: VerifyPath,
+    cache_dtype: Option<ComputeDtype>,
     tolerance: Tolerance,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Comparison>> {
-    let mut runs = Runs::new(decoder, expected, path)?;
+    let mut runs = Runs::new(decoder, expected, path, cache_dtype)?;
     let mut entries = Vec::new();
     for name in expected.names().filter(|name| !matches!(*name, "input_ids" | "s0")) {
         entries.push(Entry::parse(name, decoder.config()).ok_or_else(|| DecoderError::Expected {

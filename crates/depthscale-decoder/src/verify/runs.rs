@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor, TensorData};
 use depthscale_checkpoint::Checkpoint;
-use depthscale_types::{Criterion, Evidence, ExitPolicy};
+use depthscale_types::{ComputeDtype, Criterion, Evidence, ExitPolicy};
 
 use super::entries::{EntryKind, Start};
 use super::{Values, VerifyPath};
@@ -25,6 +25,7 @@ pub(super) struct Runs<'a, B: Backend, K: Module<B>> {
     decoder: &'a RecurrentDecoder<B, K>,
     expected: &'a Checkpoint,
     path: VerifyPath,
+    sequence: SequenceOptions,
     ids: Vec<Vec<u32>>,
     /// `[seq, d_model]` for each sequence.
     s0: Option<Vec<Tensor<B, 2>>>,
@@ -40,8 +41,14 @@ struct Run<B: Backend> {
 }
 
 impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
-    pub(super) fn new(decoder: &'a RecurrentDecoder<B, K>, expected: &'a Checkpoint, path: VerifyPath) -> Result<Self> {
-        let mut runs = Self { decoder, expected, path, ids: Vec::new(), s0: None, done: BTreeMap::new() };
+    pub(super) fn new(
+        decoder: &'a RecurrentDecoder<B, K>,
+        expected: &'a Checkpoint,
+        path: VerifyPath,
+        cache_dtype: Option<ComputeDtype>,
+    ) -> Result<Self> {
+        let sequence = SequenceOptions { cache_dtype, ..SequenceOptions::default() };
+        let mut runs = Self { decoder, expected, path, sequence, ids: Vec::new(), s0: None, done: BTreeMap::new() };
         let (ids, shape) = runs.expected_ids("input_ids")?;
         runs.ids = ids.chunks(shape[1]).map(<[u32]>::to_vec).collect();
         if expected.contains("s0") {
@@ -114,11 +121,11 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
         let mut continuations = Vec::new();
         for ids in &self.ids {
             let mut tokens = ids.clone();
-            let mut cache = self.decoder.new_sequence(SequenceOptions::default())?;
+            let mut cache = self.decoder.new_sequence(self.sequence)?;
             let mut fed = 0;
             for _ in 0..n {
                 if self.path == VerifyPath::ExactForward {
-                    cache = self.decoder.new_sequence(SequenceOptions::default())?;
+                    cache = self.decoder.new_sequence(self.sequence)?;
                     fed = 0;
                 }
                 let options = RunOptions { zero_initial_state, ..RunOptions::new(&rule) };
@@ -148,7 +155,7 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
                 (Some(s0), Start::Given) => Some(s0[index].clone()),
                 _ => None,
             };
-            let mut cache = self.decoder.new_sequence(SequenceOptions::default())?;
+            let mut cache = self.decoder.new_sequence(self.sequence)?;
             let (chunk, together) = match self.path {
                 VerifyPath::ExactForward => (ids.len(), ids.len()),
                 VerifyPath::Cached => (CACHED_CHUNK, ids.len() / 2),
