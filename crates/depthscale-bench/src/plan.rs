@@ -9,10 +9,12 @@ use crate::timing::Timing;
 /// What is to be measured of a model on every backend: each combination of the lists, prefill and decode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Dtypes of products and caches.
+    /// Dtypes of products.
     pub dtypes: Vec<ComputeDtype>,
     /// What matrices are kept in under each dtype; the dtype's own format where none is named.
     pub weights: Vec<WeightFormat>,
+    /// What keys and values are kept in under each dtype; the dtype itself where none is named.
+    pub cache_dtypes: Vec<ComputeDtype>,
     /// Which keys and values are kept.
     pub retentions: Vec<KvRetention>,
     /// Steps of every token.
@@ -35,6 +37,7 @@ impl Plan {
         Self {
             dtypes: vec![ComputeDtype::F32],
             weights: Vec::new(),
+            cache_dtypes: Vec::new(),
             retentions: vec![KvRetention::PerStep],
             depths: vec![config.depth],
             contexts: vec![128],
@@ -58,17 +61,37 @@ impl Plan {
     pub fn cases(&self, dtype: ComputeDtype, weights: WeightFormat) -> Vec<[Case; 2]> {
         let mut cases = Vec::new();
         let chunk = self.chunk;
-        for &retention in &self.retentions {
-            for &batch in &self.batches {
-                for &context in &self.contexts {
-                    for &depth in &self.depths {
-                        let case = |phase| Case { phase, dtype, weights, retention, depth, context, batch, chunk };
-                        cases.push([case(Phase::Prefill), case(Phase::Decode)]);
+        for cache_dtype in self.caches_under(dtype) {
+            for &retention in &self.retentions {
+                for &batch in &self.batches {
+                    for &context in &self.contexts {
+                        for &depth in &self.depths {
+                            let case = |phase| Case {
+                                phase,
+                                dtype,
+                                weights,
+                                cache_dtype,
+                                retention,
+                                depth,
+                                context,
+                                batch,
+                                chunk,
+                            };
+                            cases.push([case(Phase::Prefill), case(Phase::Decode)]);
+                        }
                     }
                 }
             }
         }
         cases
+    }
+
+    /// What keys and values are kept in under a dtype; `None` is the dtype itself.
+    fn caches_under(&self, dtype: ComputeDtype) -> Vec<Option<ComputeDtype>> {
+        match self.cache_dtypes.as_slice() {
+            [] => vec![None],
+            named => named.iter().map(|&kept| (kept != dtype).then_some(kept)).collect(),
+        }
     }
 
     /// Checks the lists against a model.

@@ -141,10 +141,13 @@ impl fmt::Display for Phase {
 pub struct Case {
     /// Which half of inference.
     pub phase: Phase,
-    /// The dtype of products and caches.
+    /// The dtype of products.
     pub dtype: ComputeDtype,
     /// What matrices are kept in.
     pub weights: WeightFormat,
+    /// What keys and values are kept in, if not the dtype of products.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_dtype: Option<ComputeDtype>,
     /// Which keys and values are kept.
     pub retention: KvRetention,
     /// Steps of every token.
@@ -155,6 +158,13 @@ pub struct Case {
     pub batch: usize,
     /// Most token rows computed together.
     pub chunk: usize,
+}
+
+impl Case {
+    /// What keys and values are kept in.
+    pub fn cached_in(&self) -> ComputeDtype {
+        self.cache_dtype.unwrap_or(self.dtype)
+    }
 }
 
 /// What one sample computes.

@@ -27,11 +27,12 @@ pub struct Column {
 }
 
 /// The columns of a table of records, in the order in which they are read.
-pub const COLUMNS: [Column; 19] = [
+pub const COLUMNS: [Column; 20] = [
     column("model", ColumnKind::Name, |record| record.model.name.clone()),
     column("backend", ColumnKind::Name, |record| record.device.backend.clone()),
     column("dtype", ColumnKind::Name, |record| record.case.dtype.to_string()),
     column("weights", ColumnKind::Name, |record| format!("weights in {}", record.case.weights)),
+    column("caches", ColumnKind::Name, |record| format!("caches in {}", record.case.cached_in())),
     column("kv", ColumnKind::Name, |record| record.case.retention.to_string()),
     column("phase", ColumnKind::Name, |record| record.case.phase.to_string()),
     column("batch", ColumnKind::Setting, |record| record.case.batch.to_string()),

@@ -76,7 +76,7 @@ impl<'d, B: Backend> Workload<'d, B> {
             chunk: self.rows(),
             retention: self.case.retention,
             weights: self.case.weights,
-            cache_bytes: self.case.dtype.bytes(),
+            cache_bytes: self.case.cached_in().bytes(),
         }
     }
 
@@ -103,18 +103,19 @@ impl<'d, B: Backend> Workload<'d, B> {
             depth: self.case.depth,
             chunk: self.rows(),
             weights: self.case.weights,
-            cache_bytes: self.case.dtype.bytes(),
+            cache_bytes: self.case.cached_in().bytes(),
         }
     }
 
     /// Empty caches for all sequences.
     pub(crate) fn caches(&self) -> Result<Caches<B>> {
         let sequence = |id: usize| {
-            let (reserve, retention) = (self.reserve(), self.case.retention);
+            let Case { retention, cache_dtype, .. } = self.case;
             Ok(self.decoder.new_sequence(SequenceOptions {
                 id: id as u64,
-                reserve,
+                reserve: self.reserve(),
                 retention,
+                cache_dtype,
                 ..Default::default()
             })?)
         };

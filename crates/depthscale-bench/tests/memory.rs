@@ -8,7 +8,7 @@ use depthscale_backends::{BackendKind, CountingAllocator, Device};
 use depthscale_bench::{Benchmark, Build, Event, Phase, Plan, Record, Subject, Timing};
 use depthscale_conformance::device;
 use depthscale_decoder::Published;
-use depthscale_types::{DecoderConfig, KvRetention};
+use depthscale_types::{ComputeDtype, DecoderConfig, KvRetention};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -37,7 +37,12 @@ fn measure(device: &Device) -> Vec<Record> {
     let per_step = plan(&config, device);
     // Its prompts are read token by token, which takes long and shows nothing more.
     let shared = Plan { retentions: vec![KvRetention::Shared], phases: vec![Phase::Decode], ..plan(&config, device) };
-    [per_step, shared].into_iter().flat_map(|plan| run(device, plan)).collect()
+    let mut plans = vec![per_step, shared];
+    if device.check_dtype(ComputeDtype::F16).is_ok() {
+        let cache_dtypes = vec![ComputeDtype::F16];
+        plans.push(Plan { cache_dtypes, depths: vec![4], ..plan(&config, device) });
+    }
+    plans.into_iter().flat_map(|plan| run(device, plan)).collect()
 }
 
 fn run(device: &Device, plan: Plan) -> Vec<Record> {
@@ -83,7 +88,7 @@ fn check(record: &Record) {
 fn caches(records: &[Record], retention: KvRetention, depth: usize) -> f64 {
     let is_it = |record: &&Record| {
         let case = record.case;
-        (case.phase, case.retention, case.depth) == (Phase::Decode, retention, depth)
+        (case.phase, case.retention, case.depth, case.cache_dtype) == (Phase::Decode, retention, depth, None)
     };
     let record = records.iter().find(is_it).expect("it was measured");
     record.memory.measured.expect("counted").caches as f64
@@ -94,7 +99,7 @@ fn prediction_and_measurement_agree() {
     for kind in BackendKind::compiled_in() {
         let Some(device) = device(kind) else { continue };
         let records = measure(&device);
-        assert_eq!(records.len(), 6);
+        assert_eq!(records.len(), if device.check_dtype(ComputeDtype::F16).is_ok() { 8 } else { 6 });
         records.iter().for_each(check);
         // Weights are shared by all steps. What grows is a slot for every step.
         let growth = |retention| caches(&records, retention, 4) / caches(&records, retention, 1);

@@ -127,13 +127,17 @@ fn most_varied<'r, G: Ord, V: PartialEq>(
 }
 
 /// What a model was computed in and kept in.
-fn formats(record: &Record) -> (ComputeDtype, WeightFormat) {
-    (record.case.dtype, record.case.weights)
+fn formats(record: &Record) -> Formats {
+    (record.case.dtype, record.case.weights, record.case.cached_in())
 }
 
-/// The dtype alone where weights are kept in its own format; else theirs, which are multiplied in f32.
-fn name_of((dtype, weights): (ComputeDtype, WeightFormat)) -> String {
-    if weights == dtype.into() { dtype.to_string() } else { format!("weights {weights}") }
+/// What is computed in, and what weights and caches are kept in.
+type Formats = (ComputeDtype, WeightFormat, ComputeDtype);
+
+/// The dtype alone where weights and caches are kept in it; else what is kept in others, which is computed with in f32.
+fn name_of((dtype, weights, caches): Formats) -> String {
+    let weights = if weights == dtype.into() { dtype.to_string() } else { format!("weights {weights}") };
+    if caches == dtype { weights } else { format!("{weights}, caches {caches}") }
 }
 
 /// Sorts records of the model's own depth first.
@@ -146,7 +150,7 @@ fn lines(records: &[&Record], point: impl Fn(&Record) -> Point) -> Vec<Series> {
     let way = |record: &Record| (record.device.backend.clone(), formats(record), record.case.retention);
     let several_dtypes = distinct(records, formats).len() > 1;
     let several_retentions = distinct(records, |record| record.case.retention).len() > 1;
-    let series = |(backend, dtype, retention): (String, _, KvRetention)| {
+    let series = |(backend, dtype, retention): (String, Formats, KvRetention)| {
         let own = records.iter().filter(|record| way(record) == (backend.clone(), dtype, retention));
         let mut points: Vec<Point> = own.map(|record| point(record)).collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));

@@ -18,6 +18,7 @@ fn record() -> Record {
         phase: Phase::Decode,
         dtype: ComputeDtype::F32,
         weights: WeightFormat::F32,
+        cache_dtype: None,
         retention: KvRetention::PerStep,
         depth: 4,
         context: 128,

@@ -114,6 +114,17 @@ fn whoever_is_told_may_stop_it() {
 }
 
 #[test]
+fn caches_are_measured_in_their_own_right() {
+    let cache_dtypes = vec![ComputeDtype::F32, ComputeDtype::F16];
+    let (records, skipped) = run(Plan { cache_dtypes, phases: vec![Phase::Decode], ..plan() });
+    assert!(skipped.is_empty(), "{skipped:?}");
+    let [whole, half] = records.as_slice() else { panic!("two cases") };
+    assert_eq!((whole.case.cache_dtype, half.case.cache_dtype), (None, Some(ComputeDtype::F16)));
+    assert_eq!(whole.memory.predicted.per_step_kv, 2 * half.memory.predicted.per_step_kv);
+    assert!(whole.work.least.bytes > half.work.least.bytes);
+}
+
+#[test]
 fn dtypes_and_weight_formats_are_measured_in_their_own_right() {
     let (records, _) = run(Plan { dtypes: vec![ComputeDtype::F32, ComputeDtype::F16], ..plan() });
     let formats = |records: &[Record]| records.iter().map(|record| record.case.weights).collect::<Vec<_>>();

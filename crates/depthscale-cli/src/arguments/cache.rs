@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 
 use clap::Args;
+use depthscale::backends::Device;
 use depthscale::prelude::{CompletionOptions, KvRetention, Prefill};
+use depthscale::types::ComputeDtype;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reading and remembering")]
@@ -11,6 +13,10 @@ pub(crate) struct CacheArguments {
     /// Which keys and values are kept: per-step, shared, first-then-shared or last-step-after-prefill
     #[arg(long, value_name = "POLICY", default_value_t)]
     pub(crate) kv: KvRetention,
+
+    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype
+    #[arg(long, value_name = "DTYPE")]
+    pub(crate) cache_dtype: Option<ComputeDtype>,
 
     /// Read prompts in parallel where --kv shares slots: faster, and not what decoding them would give
     #[arg(long)]
@@ -26,11 +32,20 @@ pub(crate) struct CacheArguments {
 }
 
 impl CacheArguments {
+    /// Refuses what the device does not compute with.
+    pub(crate) fn check(&self, device: &Device) -> anyhow::Result<()> {
+        match self.cache_dtype {
+            Some(dtype) => Ok(device.check_dtype(dtype)?),
+            None => Ok(()),
+        }
+    }
+
     /// The options these arguments ask for, the rest as usual.
     pub(crate) fn options(&self) -> CompletionOptions {
         let usual = CompletionOptions::default();
         CompletionOptions {
             retention: self.kv,
+            cache_dtype: self.cache_dtype,
             prefill: if self.approximate_prefill { Prefill::ApproximateParallel } else { Prefill::Exact },
             zero_initial_state: self.zero_init,
             chunk: self.chunk.map_or(usual.chunk, NonZeroUsize::get),

@@ -41,6 +41,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cached: bool,
 
+    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype
+    #[arg(long, value_name = "DTYPE")]
+    cache_dtype: Option<ComputeDtype>,
+
     /// Largest difference, relative to one plus the largest expected magnitude; by default 2e-4 on the CPU, 1e-3 on
     /// GPUs, and in 16 bits and on CUDA, which multiplies in TF32, what rounding does. With weights in q8 and q4, the largest
     /// relative error of logits; by default 0.02 and 0.08
@@ -61,6 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let directory = arguments.backend.open(&arguments.model)?;
     let device = arguments.backend.device(&directory)?;
+    if let Some(dtype) = arguments.cache_dtype {
+        device.check_dtype(dtype)?;
+    }
     let packed = directory.weights_where(device.kind.keeps_packed()) != directory.dtype().into();
     let expected = match find_expected(arguments) {
         Some(path) => Checkpoint::open_file(&path)?,
@@ -78,6 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         expected,
         directory: &directory,
         paths: arguments.paths(),
+        cache_dtype: arguments.cache_dtype,
         tolerance: tolerance(arguments, &device, &directory),
         verbosity: arguments.backend.verbosity(),
     };
@@ -99,13 +107,21 @@ fn tolerance(arguments: &Arguments, device: &Device, directory: &ModelDirectory)
     let weights = directory.weights_where(device.kind.keeps_packed());
     match blocks_tolerance(weights) {
         Some(usual) => Tolerance::Relative(arguments.tolerance.unwrap_or(usual)),
-        None => Tolerance::Largest(arguments.tolerance.unwrap_or_else(|| usual_tolerance(device, directory, weights))),
+        None => {
+            let usual = || {
+                let of_caches =
+                    arguments.cache_dtype.map_or(0.0, |dtype| usual_tolerance(device, directory, dtype.into()));
+                usual_tolerance(device, directory, weights).max(of_caches)
+            };
+            Tolerance::Largest(arguments.tolerance.unwrap_or_else(usual))
+        }
     }
 }
 
-fn usual_tolerance(device: &Device, directory: &ModelDirectory, weights: WeightFormat) -> f64 {
+/// Of matrices, or keys and values, that are kept in a format.
+fn usual_tolerance(device: &Device, directory: &ModelDirectory, kept: WeightFormat) -> f64 {
     let depth = directory.config().depth;
-    let rounded_to = match weights {
+    let rounded_to = match kept {
         WeightFormat::F16 => ComputeDtype::F16,
         WeightFormat::Bf16 => ComputeDtype::Bf16,
         WeightFormat::F32 | WeightFormat::Q8 | WeightFormat::Q4 => directory.dtype(),
@@ -177,6 +193,7 @@ struct Verify<'a> {
     directory: &'a ModelDirectory,
     expected: Checkpoint,
     paths: Vec<VerifyPath>,
+    cache_dtype: Option<ComputeDtype>,
     tolerance: Tolerance,
     verbosity: Verbosity,
 }
@@ -192,7 +209,7 @@ impl BackendTask for Verify<'_> {
         let mut comparisons = Vec::new();
         for path in self.paths {
             let mut tell = |entry: &str| progress.message(format!("comparing {entry}, {}", path.name()));
-            comparisons.extend(verify(&decoder, &self.expected, path, self.tolerance, &mut tell)?);
+            comparisons.extend(verify(&decoder, &self.expected, path, self.cache_dtype, self.tolerance, &mut tell)?);
         }
         Ok(comparisons)
     }

@@ -34,6 +34,25 @@ fn a_converted_model_answers() {
 }
 
 #[test]
+fn caches_in_16_bits_answer_the_same_and_are_verified() {
+    let model = text_of(fixture("ouro-arith"));
+    for dtype in ["f16", "bf16"] {
+        let answer = run(&["generate", "--model", &model, "--cache-dtype", dtype, "--prompt", "47+38=", "-q"]).ok();
+        assert_eq!(answer.trim(), "85");
+        // Beside weights in fewer bits, too.
+        let blocks = ["--weights", "q8", "--cache-dtype", dtype, "--prompt", "47+38=", "-q"];
+        assert_eq!(run(&[&["generate", "--model", &model], blocks.as_slice()].concat()).ok().trim(), "85");
+        run(&["verify", &text_of(fixture("ouro-gqa")), "--cache-dtype", dtype, "--tolerance", "0.05"]);
+        let memory = |more: &[&str]| {
+            let arguments = [&["inspect", &model, "--context", "32", "--json"], more].concat();
+            let report: Value = serde_json::from_str(&run(&arguments).ok()).expect("JSON");
+            report["memory"][0]["memory"]["per_step_kv"].as_u64().unwrap_or_else(|| panic!("{report}"))
+        };
+        assert_eq!(memory(&["--cache-dtype", dtype]) * 2, memory(&[]));
+    }
+}
+
+#[test]
 fn matrices_that_are_not_whole_blocks_stay_and_are_told() {
     let scratch = tempfile::tempdir().expect("a directory");
     let converted = convert("ouro-mha", &scratch.path().join("q8"), "q8", &[]);

@@ -49,13 +49,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1")]
     batch: Vec<usize>,
 
-    /// What products and caches are computed in: f32, f16 or bf16
+    /// What is computed in: f32, f16 or bf16
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "f32")]
     dtype: Vec<ComputeDtype>,
 
     /// What matrices are kept in: f32, f16, bf16, q8 or q4; without it, in the dtype's own format
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     weights: Vec<WeightFormat>,
+
+    /// What keys and values are kept in: f32, f16 or bf16; without it, in the dtype computed in
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    cache_dtype: Vec<ComputeDtype>,
 
     /// Which keys and values are kept: per-step, shared, first-then-shared or last-step-after-prefill
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "per-step")]
@@ -235,9 +239,10 @@ fn show(progress: &Shown, event: &Event<'_>, done: usize, n_cases: usize, parame
 }
 
 fn name(case: &Case) -> String {
-    let &Case { phase, dtype, weights, retention, depth, context, batch, .. } = case;
+    let &Case { phase, dtype, weights, cache_dtype, retention, depth, context, batch, .. } = case;
     let kept = kept(dtype, weights);
-    format!("{phase} in {kept}, {retention}, depth {depth}, context {context}, batch {batch}")
+    let caches = cache_dtype.map_or_else(String::new, |dtype| format!(", caches in {dtype}"));
+    format!("{phase} in {kept}{caches}, {retention}, depth {depth}, context {context}, batch {batch}")
 }
 
 fn kept(dtype: ComputeDtype, weights: WeightFormat) -> String {
@@ -264,6 +269,7 @@ impl Arguments {
         Plan {
             dtypes: self.dtype.clone(),
             weights: self.weights.clone(),
+            cache_dtypes: self.cache_dtype.clone(),
             retentions: self.kv.clone(),
             depths: self.depths.clone(),
             contexts: self.context.clone(),
@@ -276,7 +282,7 @@ impl Arguments {
 
     /// Cases of one device.
     fn n_cases(&self) -> usize {
-        let formats = self.dtype.len() * self.weights.len().max(1);
+        let formats = self.dtype.len() * self.weights.len().max(1) * self.cache_dtype.len().max(1);
         [formats, self.kv.len(), self.depths.len(), self.context.len(), self.batch.len(), self.phases.len()]
             .into_iter()
             .product()

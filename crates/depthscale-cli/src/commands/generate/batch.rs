@@ -43,6 +43,7 @@ pub(super) fn run(arguments: &Arguments, options: CompletionOptions, file: &Path
     let verbosity = arguments.model.backend.verbosity();
     let mut n_tokens = 0u64;
     let device = arguments.model.backend.device(&directory)?;
+    arguments.cache.check(&device)?;
     let task = Complete {
         directory: &directory,
         device: &device,

@@ -21,6 +21,7 @@ pub(super) fn run(arguments: &Arguments, options: CompletionOptions) -> anyhow::
     let paint = if arguments.trace { Paint::stdout() } else { Paint::PLAIN };
     let mut streamed = Streamed { output: io::stdout(), failure: None, ends_in_newline: false };
     let device = arguments.model.backend.device(&directory)?;
+    arguments.cache.check(&device)?;
     let task = Complete {
         directory: &directory,
         device: &device,

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     batch: usize,
 
-    /// What weights and caches are kept in: f32, f16 or bf16
+    /// What is computed in, and what weights and caches are kept in where nothing else is said: f32, f16 or bf16
     #[arg(long, value_name = "DTYPE", default_value_t)]
     dtype: ComputeDtype,
 
@@ -42,6 +42,10 @@ pub(crate) struct Arguments {
     /// dtype
     #[arg(long, value_name = "FORMAT")]
     weights: Option<WeightFormat>,
+
+    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype
+    #[arg(long, value_name = "DTYPE")]
+    cache_dtype: Option<ComputeDtype>,
 
     /// Print one JSON object
     #[arg(long)]
@@ -107,7 +111,7 @@ impl Arguments {
             chunk: CHUNK,
             retention: Default::default(),
             weights,
-            cache_bytes: self.dtype.bytes(),
+            cache_bytes: self.cache_dtype.unwrap_or(self.dtype).bytes(),
         };
         let limits = [
             ("context", query.context, config.max_positions),
