@@ -1,7 +1,10 @@
-//! Products of a few rows with a stored weight, on flex.
+//! Products of a few rows with stored weights, on flex.
 //!
 //! Weights are read by all threads and from memory once, and multiplied with every row while they are in registers. flex's own
 //! product packs both factors first, and takes one thread where rows are too few to be worth more to it.
+//!
+//! Weights that are multiplied with the same rows are shared among threads as if they were one, their outputs one after the
+//! other: threads wait for one another once for all of them, which with small weights is a good part of the time.
 
 use std::ops::Range;
 
@@ -10,23 +13,31 @@ use rayon::prelude::*;
 
 use crate::lanes::{Lanes, Set, WithLanes};
 use crate::tile::Tile;
-use crate::weights::Weights;
+use crate::weights::{AnyWeights, Weights, WithWeights};
 
 /// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
 const TASK: usize = 1 << 16;
 
-/// `x w^T`, as `[rows, out]`.
-pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
-    let product = Product { set, weight, d_out, x, d_in };
+/// `x w^T` of every weight, as `[rows, out]`.
+pub(crate) fn multiply<const N: usize>(
+    set: Set,
+    weights: [AnyWeights<'_>; N],
+    x: &[f32],
+    d_in: usize,
+) -> [Vec<f32>; N] {
+    let rows = x.len() / d_in;
+    let mut products = weights.map(|weight| vec![0.0; rows * weight.d_out()]);
+    let factors = Factors { set, weights: &weights, x, d_in };
     // Sums of sixteen for each output and row: as many as registers hold, beside weights and x.
-    match (x.len() / d_in, set.is_wide()) {
-        (1, _) => product.by_tiles::<4, 1>(),
-        (2, true) => product.by_tiles::<4, 2>(),
-        (2, false) => product.by_tiles::<2, 2>(),
-        (3..=4, true) => product.by_tiles::<2, 4>(),
-        (_, true) => product.by_tiles::<2, 8>(),
-        (_, false) => product.by_tiles::<1, 4>(),
+    match (rows, set.is_wide()) {
+        (1, _) => factors.by_tiles::<4, 1>(&mut products),
+        (2, true) => factors.by_tiles::<4, 2>(&mut products),
+        (2, false) => factors.by_tiles::<2, 2>(&mut products),
+        (3..=4, true) => factors.by_tiles::<2, 4>(&mut products),
+        (_, true) => factors.by_tiles::<2, 8>(&mut products),
+        (_, false) => factors.by_tiles::<1, 4>(&mut products),
     }
+    products
 }
 
 /// Elements of x that are used for many outputs before the next: 24 KiB, so that a first cache has room for weights as well.
@@ -35,19 +46,18 @@ const KEPT: usize = 6 << 10;
 /// Columns that are taken together are a multiple of so many: whole blocks, and whole cache lines in every format.
 const COLUMNS: usize = 8 * WeightFormat::BLOCK;
 
-struct Product<'a, W> {
+struct Factors<'a> {
     set: Set,
-    weight: W,
-    d_out: usize,
+    weights: &'a [AnyWeights<'a>],
     /// `[rows, in]`.
     x: &'a [f32],
     d_in: usize,
 }
 
-impl<W: Weights> Product<'_, W> {
+impl Factors<'_> {
     /// `O` outputs for `R` rows at a time.
-    fn by_tiles<const O: usize, const R: usize>(self) -> Vec<f32> {
-        let Self { set, weight, d_out, x, d_in } = self;
+    fn by_tiles<const O: usize, const R: usize>(self, products: &mut [Vec<f32>]) {
+        let Self { set, weights, x, d_in } = self;
         let rows = x.len() / d_in;
         let at_once = d_in.div_ceil((R * d_in).div_ceil(KEPT)).next_multiple_of(COLUMNS);
         let tiles: Vec<Vec<Tile<R>>> = (0..d_in)
@@ -55,40 +65,79 @@ impl<W: Weights> Product<'_, W> {
             .map(|first| first..d_in.min(first + at_once))
             .map(|columns| x.chunks(R * d_in).map(|x| Tile::new(x, d_in, columns.clone())).collect())
             .collect();
+        let d_out: usize = weights.iter().map(|weight| weight.d_out()).sum();
         let (tasks, threads) = ((d_out * d_in).div_ceil(TASK), rayon::current_num_threads());
         // About as many for every thread, since the thread with one more would be waited for.
         let tasks = if tasks > threads { tasks.next_multiple_of(threads) } else { tasks };
         let outputs = d_out.div_ceil(tasks).next_multiple_of(O);
-        let mut product = vec![0.0; rows * d_out];
-        // Those of every row for each task.
-        let mut of_rows: Vec<_> = product.chunks_exact_mut(d_out).map(|row| row.chunks_mut(outputs)).collect();
         let tasks = d_out.div_ceil(outputs);
-        let mut pieces: Vec<&mut [f32]> = Vec::with_capacity(tasks * rows);
-        for _ in 0..tasks {
-            pieces.extend(of_rows.iter_mut().filter_map(Iterator::next));
-        }
-        let part = |(at, product): (usize, &mut [&mut [f32]])| {
-            set.run(Part::<W, O, R> { product, weight, first: at * outputs, d_out, tiles: &tiles });
+        let task = |(at, pieces): (usize, &mut [&mut [f32]])| {
+            // The first of the outputs, counted from where the weight begins; 0 for weights that begin within the task.
+            let mut first = at * outputs;
+            for (weight, product) in pieces.chunks_exact_mut(rows).enumerate() {
+                let d_out = weights[weight].d_out();
+                if !product[0].is_empty() {
+                    let after = weights.get(weight + 1).map_or(&[][..], |next| next.bytes());
+                    weights[weight].with(Outputs::<O, R> { set, product, first, d_out, after, tiles: &tiles });
+                }
+                first = first.saturating_sub(d_out);
+            }
         };
+        let mut pieces = cut(products, rows, outputs, tasks);
         match tasks {
-            1 => part((0, &mut pieces)),
-            _ => pieces.par_chunks_mut(rows).enumerate().for_each(part),
+            1 => task((0, &mut pieces)),
+            _ => pieces.par_chunks_mut(weights.len() * rows).enumerate().for_each(task),
         }
-        product
     }
 }
 
-/// Some outputs for all rows.
-struct Part<'a, 'p, W, const O: usize, const R: usize> {
+/// The pieces of products that tasks of so many outputs compute: by task, by product, by row. Where a task has no part in a
+/// product, they are empty.
+fn cut(products: &mut [Vec<f32>], rows: usize, outputs: usize, tasks: usize) -> Vec<&mut [f32]> {
+    let mut left: Vec<&mut [f32]> = Vec::with_capacity(products.len() * rows);
+    for product in products {
+        let d_out = product.len() / rows;
+        left.extend(product.chunks_exact_mut(d_out));
+    }
+    let mut pieces = Vec::with_capacity(tasks * left.len());
+    for _ in 0..tasks {
+        let mut wanted = outputs;
+        for left in left.chunks_exact_mut(rows) {
+            let found = wanted.min(left[0].len());
+            pieces.extend(left.iter_mut().filter_map(|row| row.split_off_mut(..found)));
+            wanted -= found;
+        }
+    }
+    pieces
+}
+
+/// Some outputs of a weight for all rows.
+struct Outputs<'a, 'p, const O: usize, const R: usize> {
+    set: Set,
     /// Of every row.
     product: &'a mut [&'p mut [f32]],
-    weight: W,
     /// The first of the outputs.
     first: usize,
     /// Outputs of the whole weight.
     d_out: usize,
+    /// The bytes that come after the weight.
+    after: &'a [u8],
     /// By columns, then rows.
     tiles: &'a [Vec<Tile<R>>],
+}
+
+impl<const O: usize, const R: usize> WithWeights for Outputs<'_, '_, O, R> {
+    type Output = ();
+
+    fn run<W: Weights>(self, weight: W) {
+        self.set.run(Part { weight, outputs: self });
+    }
+}
+
+/// [`Outputs`] of a weight in a format.
+struct Part<'a, 'p, W, const O: usize, const R: usize> {
+    weight: W,
+    outputs: Outputs<'a, 'p, O, R>,
 }
 
 impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O, R> {
@@ -96,16 +145,18 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
     /// whatever the order of columns and rows here.
     #[inline(always)]
     fn run<L: Lanes>(mut self, lanes: L) {
-        let Self { weight, tiles, d_out, .. } = self;
-        let outputs = self.product[0].len();
-        let row_bytes = weight.bytes(self.first..self.first + 1).len();
+        let Self { weight, outputs: Outputs { first, d_out, after, tiles, .. } } = self;
+        let outputs = self.outputs.product[0].len();
+        let row_bytes = weight.bytes(first..first + 1).len();
         // Every block of columns of x is read again for every group: the more blocks, the larger a group.
         let size = (tiles.len() * W::AHEAD / row_bytes).max(1).next_multiple_of(O);
         for start in (0..outputs).step_by(size) {
             let end = outputs.min(start + size);
             // Those of the next task, too, which most often comes next.
-            let next = self.first + end;
-            let next = weight.bytes(next..d_out.min(next + size));
+            let next = match first + end {
+                next if next < d_out => weight.bytes(next..d_out.min(next + size)),
+                _ => &after[..after.len().min(size * row_bytes)],
+            };
             let mut chunks = next.chunks(next.len().div_ceil(tiles.len() * (end - start).div_ceil(O)).max(1));
             for tiles in tiles {
                 for (at, tile) in tiles.iter().enumerate() {
@@ -124,13 +175,13 @@ impl<W: Weights, const O: usize, const R: usize> Part<'_, '_, W, O, R> {
     /// Adds the products of at most `O` outputs with a tile, which begins with this row.
     #[inline(always)]
     fn add<L: Lanes>(&mut self, lanes: L, tile: &Tile<R>, first_row: usize, outputs: Range<usize>, next: &[u8]) {
-        let mut of_weight = [self.first + outputs.start; O];
+        let mut of_weight = [self.outputs.first + outputs.start; O];
         for (output, of_weight) in of_weight.iter_mut().enumerate() {
             // Past the last output, the last once more.
             *of_weight += output.min(outputs.len() - 1);
         }
         let dots: [[f32; R]; O] = self.weight.dots(lanes, of_weight, tile, next);
-        for (row, product) in self.product[first_row..].iter_mut().take(R).enumerate() {
+        for (row, product) in self.outputs.product[first_row..].iter_mut().take(R).enumerate() {
             for (product, dots) in product[outputs.clone()].iter_mut().zip(&dots) {
                 *product += dots[row];
             }

@@ -10,6 +10,7 @@
 //! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
 //! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; of more rows both factors are turned first, on one thread, too |
 //! | [`project_packed`] | weights in fewer bits than f32 ([`PackedWeight`]) would be unpacked for every product |
+//! | [`project_all`] | weights with the same rows would each be shared among threads, which wait for one another every time |
 //! | [`attend`] | all scores are in memory at once, a single query is computed on one thread, and sequences come one after the other |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
 //! | [`softmax_visible`] | adding a mask walks the scores once more, element by element |
@@ -55,6 +56,7 @@ mod product;
 mod rotary;
 mod sequences;
 mod softmax;
+mod stored;
 mod sum;
 mod swiglu;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
@@ -76,10 +78,11 @@ pub use heads::HeadShape;
 pub use likelihood::cross_entropy;
 pub use norm::rms_norm;
 pub use packed::{PackError, PackedWeight};
-pub use product::{keeps_packed, project, project_packed};
+pub use product::{keeps_packed, project, project_all, project_packed};
 pub use rotary::rotate;
 pub use sequences::{Sequences, attend_sequences};
 pub use softmax::{Visible, softmax_visible};
+pub use stored::StoredWeight;
 pub use sum::add;
 pub use swiglu::swiglu;
 pub use workers::on_workers;

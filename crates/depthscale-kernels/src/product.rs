@@ -1,9 +1,10 @@
-//! The product of token rows with a stored weight.
+//! Products of token rows with stored weights.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{FloatDType, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::packed::PackedWeight;
+use crate::stored::StoredWeight;
 
 /// Up to this many rows the product is computed as `(w x^T)^T`: the weight is then read in the order it lies in memory.
 const FEW_ROWS: usize = 32;
@@ -18,23 +19,7 @@ const FEW_ROWS: usize = 32;
 /// # Panics
 /// If the widths differ.
 pub fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 2> {
-    let x = x.cast(weight.dtype());
-    let [rows, d_in] = x.dims();
-    let [d_out, _] = weight.dims();
-    #[cfg(feature = "flex")]
-    let (weight, x) = match fast::project(weight, x) {
-        Ok(product) => return product,
-        Err(unchanged) => unchanged,
-    };
-    #[cfg(all(feature = "flex", feature = "autodiff"))]
-    if crate::tracked::is_tracked_flex::<B>() && weight.dtype() == burn::tensor::DType::F32 {
-        return recorded::project(weight, x);
-    }
-    match rows {
-        1 => weight.matmul(x.reshape([d_in, 1])).reshape([1, d_out]),
-        2..=FEW_ROWS => weight.matmul(x.transpose()).transpose(),
-        _ => x.matmul(weight.transpose()),
-    }
+    alone(StoredWeight::Floats(weight), x)
 }
 
 /// Whether products with packed weights read them as they are on this backend: others would unpack them every time, and had
@@ -56,92 +41,151 @@ pub fn keeps_packed<B: Backend>() -> bool {
 /// # Panics
 /// If the widths differ.
 pub fn project_packed<B: Backend>(weight: &PackedWeight, x: Tensor<B, 2>) -> Tensor<B, 2> {
-    let x = x.cast(FloatDType::F32);
+    alone(StoredWeight::Packed(weight), x)
+}
+
+/// `x w^T` of each of some weights: what [`project`] and [`project_packed`] give for every one, bit for bit. On flex, with few
+/// rows, threads wait for one another once instead of once a weight.
+///
+/// # Shapes
+/// - weights: `[out, in]` each, with outputs of their own number
+/// - x: `[rows, in]`, cast to each weight's dtype, f32 where it is packed
+/// - output: `[rows, out]` each, in that dtype
+///
+/// # Panics
+/// If the widths differ.
+pub fn project_all<B: Backend, const N: usize>(
+    weights: [StoredWeight<'_, B>; N],
+    x: Tensor<B, 2>,
+) -> [Tensor<B, 2>; N] {
+    #[cfg(feature = "flex")]
+    let (weights, x) = match fast::project(weights, x) {
+        Ok(products) => return products,
+        Err(unchanged) => unchanged,
+    };
+    weights.map(|weight| alone(weight, x.clone()))
+}
+
+/// The product with one weight.
+fn alone<B: Backend>(weight: StoredWeight<'_, B>, x: Tensor<B, 2>) -> Tensor<B, 2> {
+    let x = x.cast(weight.dtype());
     assert_eq!(x.dims()[1], weight.shape()[1], "width of x");
     #[cfg(feature = "flex")]
-    let x = match fast::project_packed(weight, x) {
-        Ok(product) => return product,
-        Err(x) => x,
+    let (weight, x) = match fast::project([weight], x) {
+        Ok([product]) => return product,
+        Err(([weight], x)) => (weight, x),
     };
-    let values = TensorData::new(weight.unpack(), weight.shape());
-    project(Tensor::from_data(values, (&x.device(), burn::tensor::DType::F32)), x)
+    let weight = match weight {
+        StoredWeight::Floats(weight) => weight,
+        StoredWeight::Packed(weight) => {
+            let values = TensorData::new(weight.unpack(), weight.shape());
+            Tensor::from_data(values, (&x.device(), DType::F32))
+        }
+    };
+    #[cfg(all(feature = "flex", feature = "autodiff"))]
+    if crate::tracked::is_tracked_flex::<B>() && weight.dtype() == DType::F32 {
+        return recorded::project(weight, x);
+    }
+    let [rows, d_in] = x.dims();
+    let [d_out, _] = weight.dims();
+    match rows {
+        1 => weight.matmul(x.reshape([d_in, 1])).reshape([1, d_out]),
+        2..=FEW_ROWS => weight.matmul(x.transpose()).transpose(),
+        _ => x.matmul(weight.transpose()),
+    }
 }
 
 /// The ways of flex.
 #[cfg(feature = "flex")]
 mod fast {
     use burn::tensor::backend::Backend;
-    use burn::tensor::{Shape, Tensor, TensorData};
+    use burn::tensor::{DType, FloatDType, Shape, Tensor, TensorData};
     use burn_flex::FlexTensor;
 
     use crate::lanes::Set;
     use crate::packed::PackedWeight;
-    use crate::weights::{Plain, Weights, WithWeights, with_packed};
+    use crate::stored::StoredWeight;
+    use crate::weights::{AnyWeights, Plain, Weights, WithWeights};
     use crate::{few_rows, flex, many_rows};
 
     /// Rows up to which weights are read a row of theirs at a time.
     const FEW_ROWS: usize = 16;
 
-    type Unchanged<B> = (Tensor<B, 2>, Tensor<B, 2>);
+    type Unchanged<'w, B, const N: usize> = ([StoredWeight<'w, B>; N], Tensor<B, 2>);
 
-    /// `x w^T`, or both unchanged if this is not the way to compute it.
-    pub(super) fn project<B: Backend>(weight: Tensor<B, 2>, x: Tensor<B, 2>) -> Result<Tensor<B, 2>, Unchanged<B>> {
-        let ([d_out, d_in], [rows, width]) = (weight.dims(), x.dims());
-        if width != d_in || [rows, d_out, d_in].contains(&0) {
-            return Err((weight, x));
-        }
-        let weight = match flex::take(weight) {
-            Ok(weight) => weight,
-            Err(weight) => return Err((weight, x)),
-        };
-        let x = match flex::take(x) {
-            Ok(x) => x,
-            Err(x) => return Err((flex::give(weight), x)),
-        };
-        let x = x.to_contiguous();
-        let product = match (weight.as_slice::<f32>(), x.as_slice::<f32>()) {
-            (Some(weight), Some(x)) => Product { set: Set::best(), x, d_out, d_in }.run(Plain { weight, d_in }),
-            _ => return Err((flex::give(weight), flex::give(x))),
-        };
-        Ok(flex::give(tensor(product, [rows, d_out])))
-    }
-
-    /// `x w^T`, or x unchanged on other backends.
-    pub(super) fn project_packed<B: Backend>(
-        weight: &PackedWeight,
+    /// `x w^T` of all weights, or everything unchanged if this is not the way to compute it.
+    pub(super) fn project<B: Backend, const N: usize>(
+        weights: [StoredWeight<'_, B>; N],
         x: Tensor<B, 2>,
-    ) -> Result<Tensor<B, 2>, Tensor<B, 2>> {
-        let ([d_out, d_in], [rows, _]) = (weight.shape(), x.dims());
-        if [rows, d_out, d_in].contains(&0) {
-            return Err(x);
-        }
-        let x = flex::take(x)?.to_contiguous();
-        let product = match x.as_slice::<f32>() {
-            Some(x) => with_packed(weight, Product { set: Set::best(), x, d_out, d_in }),
-            None => return Err(flex::give(x)),
+    ) -> Result<[Tensor<B, 2>; N], Unchanged<'_, B, N>> {
+        let [rows, d_in] = x.dims();
+        let fits = |weight: &StoredWeight<'_, B>| {
+            let [d_out, width] = weight.shape();
+            weight.dtype() == DType::F32 && width == d_in && d_out > 0
         };
-        Ok(flex::give(tensor(product, [rows, d_out])))
+        if !flex::is_flex::<B>() || [N, rows, d_in].contains(&0) || !weights.iter().all(fits) {
+            return Err((weights, x));
+        }
+        let x = laid_out(x.cast(FloatDType::F32));
+        let weights = weights.map(|weight| match weight {
+            StoredWeight::Floats(floats) => LaidOut::Floats(laid_out(floats)),
+            StoredWeight::Packed(packed) => LaidOut::Packed(packed),
+        });
+        let products =
+            multiply(Set::best(), weights.each_ref().map(|weight| weight.as_weights(d_in)), values(&x), d_in);
+        Ok(products.map(|product| {
+            let shape = Shape::new([rows, product.len() / rows]);
+            flex::give(FlexTensor::from_data(TensorData::new(product, shape)))
+        }))
     }
 
-    struct Product<'a> {
+    /// A [`StoredWeight`] whose values lie in memory as they are read.
+    enum LaidOut<'w> {
+        Floats(FlexTensor),
+        Packed(&'w PackedWeight),
+    }
+
+    impl LaidOut<'_> {
+        fn as_weights(&self, d_in: usize) -> AnyWeights<'_> {
+            match self {
+                Self::Floats(floats) => AnyWeights::Plain(Plain { weight: values(floats), d_in }),
+                Self::Packed(packed) => AnyWeights::Packed(packed),
+            }
+        }
+    }
+
+    /// A tensor of flex in f32, row by row; one that has been turned is copied.
+    fn laid_out<B: Backend>(tensor: Tensor<B, 2>) -> FlexTensor {
+        let tensor = flex::take(tensor).unwrap_or_else(|_| unreachable!("flex's in f32, as was asked"));
+        if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+    }
+
+    fn values(tensor: &FlexTensor) -> &[f32] {
+        tensor.as_slice().unwrap_or_else(|| unreachable!("it was laid out in f32"))
+    }
+
+    /// `x w^T` of every weight, as `[rows, out]`.
+    fn multiply<const N: usize>(set: Set, weights: [AnyWeights<'_>; N], x: &[f32], d_in: usize) -> [Vec<f32>; N] {
+        if x.len() / d_in <= FEW_ROWS {
+            return few_rows::multiply(set, weights, x, d_in);
+        }
+        weights.map(|weight| weight.with(ManyRows { set, x, d_out: weight.d_out(), d_in }))
+    }
+
+    struct ManyRows<'a> {
         set: Set,
         x: &'a [f32],
         d_out: usize,
         d_in: usize,
     }
 
-    impl WithWeights for Product<'_> {
+    impl WithWeights for ManyRows<'_> {
         type Output = Vec<f32>;
 
         fn run<W: Weights>(self, weights: W) -> Vec<f32> {
             let Self { set, x, d_out, d_in } = self;
-            let multiply = if x.len() / d_in <= FEW_ROWS { few_rows::multiply } else { many_rows::multiply };
-            multiply(set, weights, d_out, x, d_in)
+            many_rows::multiply(set, weights, d_out, x, d_in)
         }
-    }
-
-    fn tensor(values: Vec<f32>, shape: [usize; 2]) -> FlexTensor {
-        FlexTensor::from_data(TensorData::new(values, Shape::new(shape)))
     }
 
     #[cfg(test)]
@@ -154,18 +198,6 @@ mod fast {
             (0..n).map(|at| (((at * 7919 + seed * 31) % 1009) as f32 - 504.0) / 500.0).collect()
         }
 
-        /// Both kernels, whichever a number of rows would take.
-        struct Both<'a>(Product<'a>);
-
-        impl WithWeights for Both<'_> {
-            type Output = [Vec<f32>; 2];
-
-            fn run<W: Weights>(self, weights: W) -> [Vec<f32>; 2] {
-                let Product { set, x, d_out, d_in } = self.0;
-                [few_rows::multiply(set, weights, d_out, x, d_in), many_rows::multiply(set, weights, d_out, x, d_in)]
-            }
-        }
-
         #[test]
         fn every_instruction_set_multiplies_the_same() {
             // More than a task, widths of more than one pass for any number of rows, widths that fill no vector.
@@ -175,14 +207,14 @@ mod fast {
                     let floats = values(d_out * d_in, 1);
                     let packed = PackedWeight::pack(format, [d_out, d_in], &floats).ok();
                     let weight = packed.as_ref().map_or(floats.clone(), PackedWeight::unpack);
+                    let plain = AnyWeights::Plain(Plain { weight: &floats, d_in });
+                    let weights = packed.as_ref().map_or(plain, AnyWeights::Packed);
                     for rows in [1, 2, 3, 4, 5, 8, 9, 16, 17, 40, 64, 70] {
                         let x = values(rows * d_in, 2);
                         for set in Set::all() {
-                            let both = Both(Product { set, x: &x, d_out, d_in });
-                            let products = match &packed {
-                                Some(packed) => with_packed(packed, both),
-                                None => both.run(Plain { weight: &floats, d_in }),
-                            };
+                            // Both kernels, whichever the number of rows would take.
+                            let [by_few] = few_rows::multiply(set, [weights], &x, d_in);
+                            let products = [by_few, weights.with(ManyRows { set, x: &x, d_out, d_in })];
                             for (kernel, product) in products.iter().enumerate() {
                                 for (at, found) in product.iter().enumerate() {
                                     let (row, out) = (at / d_out, at % d_out);
@@ -206,17 +238,37 @@ mod fast {
         }
 
         #[test]
-        fn any_number_of_threads_multiplies_the_same() {
-            let (d_out, d_in) = (531, 1600);
-            let (weight, set) = (values(d_out * d_in, 1), Set::best());
-            for rows in [1, 4, 8, 16] {
-                let x = values(rows * d_in, 2);
-                let on_threads = |n: usize| {
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
-                    pool.install(|| few_rows::multiply(set, Plain { weight: &weight, d_in }, d_out, &x, d_in))
-                };
-                let one = on_threads(1);
-                assert!([2, 3, 5, 40].into_iter().all(|n| on_threads(n) == one), "{rows} rows");
+        fn weights_together_multiply_as_each_alone() {
+            let d_in = 800;
+            // Tasks that end within a weight and at the end of one, weights of many tasks and of a small part of one.
+            let outputs = [531, 40, 1, 2, 176];
+            let floats = outputs.map(|d_out| values(d_out * d_in, d_out));
+            let packed: [[_; 5]; 5] = WeightFormat::ALL.map(|format| {
+                std::array::from_fn(|at| PackedWeight::pack(format, [outputs[at], d_in], &floats[at]).ok())
+            });
+            let weights = |formats: [usize; 5]| -> [AnyWeights<'_>; 5] {
+                std::array::from_fn(|at| {
+                    let plain = AnyWeights::Plain(Plain { weight: &floats[at], d_in });
+                    packed[formats[at]][at].as_ref().map_or(plain, AnyWeights::Packed)
+                })
+            };
+            let mixed = [[0, 1, 2, 3, 4], [4, 3, 0, 0, 2]];
+            let pools =
+                [1, 2, 3, 5, 40].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads"));
+            for formats in (0..5).map(|format| [format; 5]).chain(mixed) {
+                for rows in (1..=17).chain([40]) {
+                    let x = values(rows * d_in, 2);
+                    for set in Set::all() {
+                        let alone = weights(formats).map(|weight| {
+                            let [product] = pools[0].install(|| multiply(set, [weight], &x, d_in));
+                            product
+                        });
+                        for pool in &pools {
+                            let together = pool.install(|| multiply(set, weights(formats), &x, d_in));
+                            assert!(together == alone, "{set:?} {formats:?}, {rows} rows, {pool:?}");
+                        }
+                    }
+                }
             }
         }
     }
@@ -258,7 +310,8 @@ mod recorded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
+    use burn::tensor::FloatDType;
+    use depthscale_types::WeightFormat;
 
     fn every_row_count_gives_the_same_product<B: Backend>() {
         let device = Default::default();
@@ -282,6 +335,35 @@ mod tests {
         }
     }
 
+    fn weights_together_give_what_each_gives_alone<B: Backend>() {
+        let device = Default::default();
+        let values = |n: usize| (0..n).map(|at| ((at * 7919 % 1009) as f32 - 504.0) / 500.0).collect::<Vec<_>>();
+        let tensor = |rows: usize, width| {
+            Tensor::<B, 2>::from_data(TensorData::new(values(rows * width), [rows, width]), &device)
+        };
+        let d_in = 320;
+        let [q4, q8, f16] = [(WeightFormat::Q4, 300), (WeightFormat::Q8, 70), (WeightFormat::F16, 9)]
+            .map(|(format, d_out)| PackedWeight::pack(format, [d_out, d_in], &values(d_out * d_in)).expect("finite"));
+        let (floats, doubles) = (tensor(31, d_in), tensor(8, d_in).cast(FloatDType::F64));
+        for rows in (1..=17).chain([40]) {
+            let x = tensor(rows, d_in);
+            let data = |product: Tensor<B, 2>| product.into_data();
+            let [q4_alone, q8_alone, f16_alone] =
+                [&q4, &q8, &f16].map(|weight| data(project_packed(weight, x.clone())));
+            let [floats_alone, doubles_alone] =
+                [&floats, &doubles].map(|weight| data(project(weight.clone(), x.clone())));
+            let packed = |weight| StoredWeight::Packed(weight);
+            let plain = |weight: &Tensor<B, 2>| StoredWeight::Floats(weight.clone());
+            let in_f32 = [packed(&q4), plain(&floats), packed(&q8), packed(&f16)];
+            let expected = [&q4_alone, &floats_alone, &q8_alone, &f16_alone];
+            assert_eq!(project_all(in_f32, x.clone()).map(data).each_ref(), expected, "{rows} rows");
+            let in_both = [plain(&doubles), packed(&q4), plain(&floats)];
+            let expected = [&doubles_alone, &q4_alone, &floats_alone];
+            assert_eq!(project_all(in_both, x.clone()).map(data).each_ref(), expected, "{rows} rows");
+            assert!(project_all([], x).is_empty());
+        }
+    }
+
     #[test]
     fn every_row_count_gives_the_same_product_ndarray() {
         every_row_count_gives_the_same_product::<burn_ndarray::NdArray>();
@@ -291,5 +373,22 @@ mod tests {
     #[test]
     fn every_row_count_gives_the_same_product_flex() {
         every_row_count_gives_the_same_product::<burn_flex::Flex>();
+    }
+
+    #[test]
+    fn weights_together_give_what_each_gives_alone_ndarray() {
+        weights_together_give_what_each_gives_alone::<burn_ndarray::NdArray>();
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn weights_together_give_what_each_gives_alone_flex() {
+        weights_together_give_what_each_gives_alone::<burn_flex::Flex>();
+    }
+
+    #[cfg(all(feature = "flex", feature = "autodiff"))]
+    #[test]
+    fn weights_together_give_what_each_gives_alone_with_gradients() {
+        weights_together_give_what_each_gives_alone::<burn_autodiff::Autodiff<burn_flex::Flex>>();
     }
 }

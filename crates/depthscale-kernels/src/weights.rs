@@ -121,14 +121,43 @@ pub(crate) trait WithWeights {
     fn run<W: Weights>(self, weights: W) -> Self::Output;
 }
 
-/// Does it with a packed weight.
-pub(crate) fn with_packed<T: WithWeights>(weight: &PackedWeight, work: T) -> T::Output {
-    let rows = weight.rows();
-    match weight.format() {
-        WeightFormat::F32 => unreachable!("packed weights are not f32"),
-        WeightFormat::F16 => work.run(Packed::<F16>::new(rows)),
-        WeightFormat::Bf16 => work.run(Packed::<Bf16>::new(rows)),
-        WeightFormat::Q8 => work.run(Packed::<Q8>::new(rows)),
-        WeightFormat::Q4 => work.run(Packed::<Q4>::new(rows)),
+/// A weight whose format is known only when it is used.
+#[derive(Clone, Copy)]
+pub(crate) enum AnyWeights<'a> {
+    Plain(Plain<'a>),
+    Packed(&'a PackedWeight),
+}
+
+impl<'a> AnyWeights<'a> {
+    /// Outputs: its rows.
+    pub(crate) fn d_out(self) -> usize {
+        match self {
+            Self::Plain(Plain { weight, d_in }) => weight.len() / d_in,
+            Self::Packed(packed) => packed.shape()[0],
+        }
+    }
+
+    /// [`Weights::bytes`] of all rows.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Plain(Plain { weight, .. }) => bytemuck::cast_slice(weight),
+            Self::Packed(packed) => packed.codes(),
+        }
+    }
+
+    /// Does some work with it.
+    pub(crate) fn with<T: WithWeights>(self, work: T) -> T::Output {
+        let packed = match self {
+            Self::Plain(plain) => return work.run(plain),
+            Self::Packed(packed) => packed,
+        };
+        let rows = packed.rows();
+        match packed.format() {
+            WeightFormat::F32 => unreachable!("packed weights are not f32"),
+            WeightFormat::F16 => work.run(Packed::<F16>::new(rows)),
+            WeightFormat::Bf16 => work.run(Packed::<Bf16>::new(rows)),
+            WeightFormat::Q8 => work.run(Packed::<Q8>::new(rows)),
+            WeightFormat::Q4 => work.run(Packed::<Q4>::new(rows)),
+        }
     }
 }
