@@ -22,8 +22,7 @@ impl<B: Backend> FeedForward<B> {
     /// - x: `[rows, d_model]`
     /// - output: `[rows, d_model]`, in the weights' dtype
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let x = x.cast(self.gate.dtype());
-        let gate = self.gate.forward(x.clone());
-        self.down.forward(swiglu(gate, self.up.forward(x)))
+        let [gate, up] = Linear::forward_all([&self.gate, &self.up], x.cast(self.gate.dtype()));
+        self.down.forward(swiglu(gate, up))
     }
 }

@@ -41,4 +41,13 @@ impl<B: Backend> Linear<B> {
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         self.weight.project(x)
     }
+
+    /// Applies each of some maps to the same rows, which takes less time than one after the other.
+    ///
+    /// # Shapes
+    /// - x: `[rows, in]`, cast to the dtype each is computed in
+    /// - output: `[rows, out]` each, in that dtype
+    pub fn forward_all<const N: usize>(maps: [&Self; N], x: Tensor<B, 2>) -> [Tensor<B, 2>; N] {
+        Weight::project_all(maps.map(Self::weight), x)
+    }
 }

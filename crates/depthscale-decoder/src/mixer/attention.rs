@@ -82,9 +82,10 @@ impl<B: Backend> Attention<B> {
         context: &mut BlockContext<'_, '_, B>,
     ) -> (Tensor<B, 2>, Tensor<B, 2>) {
         let rows = rows.cast(self.query.dtype());
-        let queries = self.query_treatment.apply(self.query.forward(rows.clone()));
-        let keys = context.rotate(self.key_treatment.apply(self.key.forward(rows.clone())));
-        let mixed = context.attend(context.rotate(queries.clone()), keys, self.value.forward(rows), self.heads);
+        let [queries, keys, values] = Linear::forward_all([&self.query, &self.key, &self.value], rows);
+        let queries = self.query_treatment.apply(queries);
+        let keys = context.rotate(self.key_treatment.apply(keys));
+        let mixed = context.attend(context.rotate(queries.clone()), keys, values, self.heads);
         (mixed, queries)
     }
 

@@ -66,8 +66,7 @@ impl<B: Backend> MemoryGatedAttention<B> {
         let states = Tensor::cat(bank.to_vec(), 0);
         // [n * rows, kv * head_dim] -> [rows * kv, n, head_dim]
         let by_row = |x: Tensor<B, 2>| x.cast(FloatDType::F32).reshape([n, rows * kv, heads.head_dim]).swap_dims(0, 1);
-        let keys = by_row(self.memory_key.forward(states.clone()));
-        let values = by_row(self.memory_value.forward(states));
+        let [keys, values] = Linear::forward_all([&self.memory_key, &self.memory_value], states).map(by_row);
         let queries = queries.cast(FloatDType::F32).reshape([rows * kv, group, heads.head_dim]) * heads.scale();
         let ages = (0..n).map(|i| ((n - 1 - i) as f64 * self.config.memory_decay_rate.ln()) as f32);
         let decay = Tensor::<B, 1>::from_data(ages.collect::<Vec<_>>().as_slice(), (&keys.device(), DType::F32));

@@ -60,15 +60,15 @@ impl<B: Backend> Mixer<B> for GatedRetention<B> {
     fn mix(&self, rows: Tensor<B, 2>, context: &mut BlockContext<'_, '_, B>) -> Tensor<B, 2> {
         // The decay is taken from the rows as they are, the rest in the dtype of the weights.
         let decay = self.decay.forward(rows.clone());
-        let rows = rows.cast(self.query.dtype());
-        let queries = context.rotate(self.query.forward(rows.clone()));
-        let keys = context.rotate(self.key.forward(rows.clone())) * self.heads.scale();
-        let values = self.value.forward(rows.clone());
+        let maps = [&self.query, &self.key, &self.value, &self.gate];
+        let [queries, keys, values, gate] = Linear::forward_all(maps, rows.cast(self.query.dtype()));
+        let queries = context.rotate(queries);
+        let keys = context.rotate(keys) * self.heads.scale();
         let retained = context.retain([queries, keys, values], decay, self.temperature, self.heads);
         let [n, width] = retained.dims();
         let heads = retained.reshape([n * self.heads.n_heads, self.heads.head_dim]);
         let normalised = rms_norm(heads, None, self.norm_eps).reshape([n, width]);
-        self.output.forward(silu(self.gate.forward(rows).cast(FloatDType::F32)) * normalised)
+        self.output.forward(silu(gate.cast(FloatDType::F32)) * normalised)
     }
 
     fn slot(&self) -> SlotKind {

@@ -13,7 +13,7 @@ use super::rows::{RowSet, pick};
 use crate::block::{Block, RecurrentBlock};
 use crate::cache::{Place, SlotKind};
 use crate::decoder::RecurrentDecoder;
-use crate::layers::{Rotary, RotaryAngles};
+use crate::layers::{Linear, Rotary, RotaryAngles};
 use crate::state::{StateKey, truncated_normal};
 
 /// What a recurrence sees beside the state.
@@ -197,8 +197,9 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
             written: false,
         };
         let normalised = shared.norm.forward(states.clone());
-        let keys = context.rotate(shared.key_treatment.apply(shared.key.forward(normalised.clone())));
-        context.write_shared(keys, shared.value.forward(normalised), shared.heads);
+        let [keys, values] = Linear::forward_all([&shared.key, &shared.value], normalised);
+        let keys = context.rotate(shared.key_treatment.apply(keys));
+        context.write_shared(keys, values, shared.heads);
     }
 }
 
