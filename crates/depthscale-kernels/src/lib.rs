@@ -64,8 +64,6 @@ mod tile;
 #[cfg(all(feature = "flex", feature = "autodiff"))]
 mod tracked;
 #[cfg(feature = "flex")]
-mod turn;
-#[cfg(feature = "flex")]
 mod vector;
 #[cfg(feature = "flex")]
 mod weights;

@@ -1,19 +1,19 @@
 //! Products of many rows with a stored weight, on flex.
 //!
 //! Rows of x are turned once, so that a vector holds one element of sixteen rows; weights are read as they lie, an element at a
-//! time for a vector of rows. flex's own product turns the weight, too, on one thread, which for widths of a power of two takes
+//! time for a vector of rows. A task writes its outputs of every row where they belong: turning a whole product afterwards takes
+//! another pass over memory. flex's own product turns the weight, too, on one thread, which for widths of a power of two takes
 //! as long as the product itself, and has no weights in fewer bits.
 
 use rayon::prelude::*;
 
 use crate::lanes::{LANES, Lanes, Set, WithLanes};
-use crate::turn::by_row;
 use crate::weights::Weights;
 
 /// Vectors of rows that are summed together where there are 32 registers: with six outputs their 24 sums, four vectors of x and
 /// an element of weight.
 const VECTORS: usize = 4;
-/// Rows of a panel of x.
+/// Rows of a panel of x, all of whose vectors are multiplied together.
 const ROWS: usize = VECTORS * LANES;
 /// Elements of a row that are summed in one go: of them a panel takes half a megabyte, which the caches of a core hold.
 const DEPTH: usize = 2048;
@@ -25,74 +25,90 @@ const OUTPUTS: usize = 12;
 /// `x w^T`, as `[rows, out]`.
 pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
     let rows = x.len() / d_in;
-    let x = turned(x, d_in);
-    let columns = rows.next_multiple_of(LANES);
+    let squares = turned(x, d_in);
     let outputs = (TASK / d_in).max(1).next_multiple_of(OUTPUTS);
-    // [out, rows]
-    let mut product = vec![0.0; d_out * columns];
-    product.par_chunks_mut(outputs * columns).enumerate().for_each(|(at, product)| {
-        set.run(Part { product, weight, first: at * outputs, x: &x, d_in, columns });
+    let mut product = vec![0.0; rows * d_out];
+    // Those of every row for each task.
+    let mut of_rows: Vec<_> = product.chunks_exact_mut(d_out).map(|row| row.chunks_mut(outputs)).collect();
+    let tasks = d_out.div_ceil(outputs);
+    let mut pieces: Vec<&mut [f32]> = Vec::with_capacity(tasks * rows);
+    for _ in 0..tasks {
+        pieces.extend(of_rows.iter_mut().filter_map(Iterator::next));
+    }
+    pieces.par_chunks_mut(rows).enumerate().for_each(|(at, product)| {
+        set.run(Part { product, weight, first: at * outputs, squares: &squares, d_in });
     });
-    by_row(&product, rows, columns)
+    product
 }
 
-/// `[rows, in]` as panels of at most [`ROWS`] rows, `[in, rows]` each; past the last row, zeros up to a whole vector.
-fn turned(x: &[f32], d_in: usize) -> Vec<f32> {
-    let rows = x.len() / d_in;
-    let mut panels = vec![0.0; rows.next_multiple_of(LANES) * d_in];
-    panels.par_chunks_mut(ROWS * d_in).zip(x.par_chunks(ROWS * d_in)).for_each(|(panel, x)| {
-        let columns = panel.len() / d_in;
-        // A cache line of every row at a time: rows of a width that is a power of two push one another out of the cache.
-        for start in (0..d_in).step_by(LANES) {
-            let end = d_in.min(start + LANES);
-            for (row, x) in x.chunks_exact(d_in).enumerate() {
-                for (element, value) in
-                    panel[start * columns..].iter_mut().skip(row).step_by(columns).zip(&x[start..end])
-                {
-                    *element = *value;
-                }
+/// `[in, rows]` of sixteen elements and rows.
+type Square = [[f32; LANES]; LANES];
+
+/// `[rows, in]` as squares along every sixteen rows; past the last element and the last row, zeros.
+///
+/// Sixteen rows are read side by side, not all of a panel: with widths of a power of two they push one another out of the cache.
+fn turned(x: &[f32], d_in: usize) -> Vec<Square> {
+    let (rows, squares) = (x.len() / d_in, d_in.div_ceil(LANES));
+    let square = |at: usize| {
+        let (row, element) = (at / squares * LANES, at % squares * LANES);
+        let elements = LANES.min(d_in - element);
+        let mut square = Square::default();
+        for (row, x) in x[row * d_in..].chunks_exact(d_in).take(LANES).enumerate() {
+            for (square, value) in square.iter_mut().zip(&x[element..element + elements]) {
+                square[row] = *value;
             }
         }
-    });
-    panels
+        square
+    };
+    (0..rows.div_ceil(LANES) * squares).into_par_iter().map(square).collect()
 }
 
 /// Some outputs for all rows.
-struct Part<'a, W> {
-    /// `[out, columns]`.
-    product: &'a mut [f32],
+struct Part<'a, 'p, W> {
+    /// Of every row.
+    product: &'a mut [&'p mut [f32]],
     weight: W,
     /// The first of the outputs.
     first: usize,
-    /// Panels, see [`turned`].
-    x: &'a [f32],
+    /// See [`turned`].
+    squares: &'a [Square],
     d_in: usize,
-    columns: usize,
 }
 
-impl<W: Weights> WithLanes for Part<'_, W> {
+impl<W: Weights> WithLanes for Part<'_, '_, W> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { product, weight, first, x, d_in, columns } = self;
+        let Self { product, weight, first, squares, d_in } = self;
+        let outputs = product[0].len();
         let mut space = Vec::new();
-        let weight = weight.rows(lanes, first..first + product.len() / columns, &mut space);
-        for (panel, first) in x.chunks(ROWS * d_in).zip((0..).step_by(ROWS)) {
-            let rows = panel.len() / d_in;
+        let weight = weight.rows(lanes, first..first + outputs, &mut space);
+        // Squares along a row.
+        let of_row = d_in.div_ceil(LANES);
+        let mut sums = vec![0.0; outputs * ROWS];
+        for (squares, product) in squares.chunks(VECTORS * of_row).zip(product.chunks_mut(ROWS)) {
+            let rows = squares.len() / of_row * LANES;
+            // [outputs, rows]
+            let sums = &mut sums[..outputs * rows];
+            sums.fill(0.0);
             for start in (0..d_in).step_by(DEPTH) {
                 let depth = start..d_in.min(start + DEPTH);
-                let tile = Tile { weight, d_in, x: &panel[depth.start * rows..depth.end * rows], start, rows };
-                if !L::WIDE {
-                    // Vectors are two registers each, of which there are sixteen.
-                    (0..rows)
-                        .step_by(LANES)
-                        .for_each(|at| tile.multiply::<L, 6, 1>(lanes, product, columns, first, at));
-                    continue;
+                let mut x: [&[[f32; LANES]]; VECTORS] = [&[]; VECTORS];
+                for (x, squares) in x.iter_mut().zip(squares.chunks_exact(of_row)) {
+                    *x = &squares.as_flattened()[depth.clone()];
                 }
-                match rows / LANES {
-                    4 => tile.multiply::<L, 6, 4>(lanes, product, columns, first, 0),
-                    3 => tile.multiply::<L, 6, 3>(lanes, product, columns, first, 0),
-                    2 => tile.multiply::<L, 12, 2>(lanes, product, columns, first, 0),
-                    _ => tile.multiply::<L, 12, 1>(lanes, product, columns, first, 0),
+                let tile = Tile { weight, d_in, x, start, rows };
+                match (L::WIDE, rows / LANES) {
+                    // Vectors are two registers each, of which there are sixteen.
+                    (false, vectors) => (0..vectors).for_each(|at| tile.multiply::<L, 6, 1>(lanes, sums, at)),
+                    (true, 4) => tile.multiply::<L, 6, 4>(lanes, sums, 0),
+                    (true, 3) => tile.multiply::<L, 6, 3>(lanes, sums, 0),
+                    (true, 2) => tile.multiply::<L, 12, 2>(lanes, sums, 0),
+                    (true, _) => tile.multiply::<L, 12, 1>(lanes, sums, 0),
+                }
+            }
+            for (row, product) in product.iter_mut().enumerate() {
+                for (product, sum) in product.iter_mut().zip(sums[row..].iter().step_by(rows)) {
+                    *product = *sum;
                 }
             }
         }
@@ -104,34 +120,27 @@ struct Tile<'a> {
     /// `[out, in]`.
     weight: &'a [f32],
     d_in: usize,
-    /// `[depth, rows]`.
-    x: &'a [f32],
+    /// `[depth]` of the panel's vectors of rows.
+    x: [&'a [[f32; LANES]]; VECTORS],
     /// The first element.
     start: usize,
     rows: usize,
 }
 
 impl Tile<'_> {
-    /// All outputs, `O` at a time, for `V` vectors of the panel's rows from `at` on, added to the columns of the panel.
+    /// All outputs, `O` at a time, for `V` vectors of the panel from `at` on, added to sums `[out, rows]`.
     #[inline(always)]
-    fn multiply<L: Lanes, const O: usize, const V: usize>(
-        &self,
-        lanes: L,
-        product: &mut [f32],
-        columns: usize,
-        first: usize,
-        at: usize,
-    ) {
-        let depth = self.x.len() / self.rows;
-        for (product, weight) in product.chunks_mut(O * columns).zip(self.weight.chunks(O * self.d_in)) {
-            let n = product.len() / columns;
+    fn multiply<L: Lanes, const O: usize, const V: usize>(&self, lanes: L, all: &mut [f32], at: usize) {
+        let depth = self.x[0].len();
+        let x: [&[[f32; LANES]]; V] = std::array::from_fn(|vector| &self.x[at + vector][..depth]);
+        for (all, weight) in all.chunks_mut(O * self.rows).zip(self.weight.chunks(O * self.d_in)) {
+            let n = all.len() / self.rows;
             // Past the last output, the last once more.
             let weight: [&[f32]; O] =
                 std::array::from_fn(|output| &weight[output.min(n - 1) * self.d_in + self.start..][..depth]);
             let mut sums = [[lanes.splat(0.0); V]; O];
-            for (element, x) in self.x.chunks_exact(self.rows).enumerate() {
-                let x: &[[f32; LANES]] = x[at..at + V * LANES].as_chunks().0;
-                let x: [L::Floats; V] = std::array::from_fn(|vector| lanes.load(&x[vector]));
+            for element in 0..depth {
+                let x: [L::Floats; V] = std::array::from_fn(|vector| lanes.load(&x[vector][element]));
                 for output in 0..O {
                     let weight = lanes.splat(weight[output][element]);
                     for vector in 0..V {
@@ -140,12 +149,45 @@ impl Tile<'_> {
                 }
             }
             let one = lanes.splat(1.0);
-            for (product, sums) in product.chunks_exact_mut(columns).zip(sums) {
-                let product = &mut product[first + at..first + at + V * LANES];
-                for (product, sum) in product.as_chunks_mut().0.iter_mut().zip(sums) {
-                    *product = lanes.store(lanes.mul_add(sum, one, lanes.load(product)));
+            for (all, sums) in all.chunks_exact_mut(self.rows).zip(sums) {
+                for (all, sum) in all[at * LANES..].as_chunks_mut().0.iter_mut().zip(sums) {
+                    *all = lanes.store(lanes.mul_add(sum, one, lanes.load(all)));
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_hold_elements_of_rows() {
+        for (rows, d_in) in [(1, 1), (17, 3), (33, 40), (16, 16), (70, 131)] {
+            let x: Vec<f32> = (1..=rows * d_in).map(|at| at as f32).collect();
+            let squares = turned(&x, d_in);
+            for (at, vector) in squares.as_flattened().iter().enumerate() {
+                let (first, element) = (at / d_in.next_multiple_of(LANES) * LANES, at % d_in.next_multiple_of(LANES));
+                for (row, value) in (first..).zip(vector) {
+                    let expected = if row < rows && element < d_in { x[row * d_in + element] } else { 0.0 };
+                    assert_eq!(*value, expected, "{rows} x {d_in}: row {row}, element {element}");
+                }
+            }
+            assert_eq!(squares.len(), rows.div_ceil(LANES) * d_in.div_ceil(LANES));
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_multiplies_the_same() {
+        let (d_out, d_in, rows) = (131, 1600, 70);
+        let values = |n: usize| -> Vec<f32> { (0..n).map(|at| (at * 7919 % 1009) as f32 / 500.0 - 1.0).collect() };
+        let (weight, x) = (values(d_out * d_in), values(rows * d_in));
+        let on_threads = |n: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
+            pool.install(|| multiply(Set::best(), crate::weights::Plain { weight: &weight, d_in }, d_out, &x, d_in))
+        };
+        let one = on_threads(1);
+        assert!([2, 3, 5, 40].into_iter().all(|n| on_threads(n) == one));
     }
 }
