@@ -5,6 +5,8 @@
 //! another pass over memory. flex's own product turns the weight, too, on one thread, which for widths of a power of two takes
 //! as long as the product itself, and has no weights in fewer bits.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::lanes::{LANES, Lanes, Set, WithLanes};
@@ -25,7 +27,8 @@ const OUTPUTS: usize = 12;
 /// `x w^T`, as `[rows, out]`.
 pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
     let rows = x.len() / d_in;
-    let squares = turned(x, d_in);
+    let mut squares = std::mem::take(&mut *ROOM.lock().unwrap_or_else(PoisonError::into_inner));
+    turned(x, d_in, &mut squares);
     let outputs = (TASK / d_in).max(1).next_multiple_of(OUTPUTS);
     let mut product = vec![0.0; rows * d_out];
     // Those of every row for each task.
@@ -35,11 +38,20 @@ pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32],
     for _ in 0..tasks {
         pieces.extend(of_rows.iter_mut().filter_map(Iterator::next));
     }
-    pieces.par_chunks_mut(rows).enumerate().for_each(|(at, product)| {
-        set.run(Part { product, weight, first: at * outputs, squares: &squares, d_in });
+    pieces.par_chunks_mut(rows).enumerate().for_each_init(Vec::new, |space, (at, product)| {
+        set.run(Part { product, weight, space, first: at * outputs, squares: &squares, d_in });
     });
+    if squares.capacity() <= KEPT {
+        *ROOM.lock().unwrap_or_else(PoisonError::into_inner) = squares;
+    }
     product
 }
+
+/// Room for rows of x that are turned, kept for the next product: where the allocator gives so much back to the system and takes
+/// it again, that costs up to a sixth of a product's time. A product that finds it in use makes its own.
+static ROOM: Mutex<Vec<Square>> = Mutex::new(Vec::new());
+/// The most that is kept: 32 MiB, of a thousand rows 8192 wide.
+const KEPT: usize = (32 << 20) / size_of::<Square>();
 
 /// `[in, rows]` of sixteen elements and rows.
 type Square = [[f32; LANES]; LANES];
@@ -47,7 +59,7 @@ type Square = [[f32; LANES]; LANES];
 /// `[rows, in]` as squares along every sixteen rows; past the last element and the last row, zeros.
 ///
 /// Sixteen rows are read side by side, not all of a panel: with widths of a power of two they push one another out of the cache.
-fn turned(x: &[f32], d_in: usize) -> Vec<Square> {
+fn turned(x: &[f32], d_in: usize, turned: &mut Vec<Square>) {
     let (rows, squares) = (x.len() / d_in, d_in.div_ceil(LANES));
     let square = |at: usize| {
         let (row, element) = (at / squares * LANES, at % squares * LANES);
@@ -60,7 +72,7 @@ fn turned(x: &[f32], d_in: usize) -> Vec<Square> {
         }
         square
     };
-    (0..rows.div_ceil(LANES) * squares).into_par_iter().map(square).collect()
+    (0..rows.div_ceil(LANES) * squares).into_par_iter().map(square).collect_into_vec(turned);
 }
 
 /// Some outputs for all rows.
@@ -68,6 +80,8 @@ struct Part<'a, 'p, W> {
     /// Of every row.
     product: &'a mut [&'p mut [f32]],
     weight: W,
+    /// For rows of the weight.
+    space: &'a mut Vec<f32>,
     /// The first of the outputs.
     first: usize,
     /// See [`turned`].
@@ -78,10 +92,9 @@ struct Part<'a, 'p, W> {
 impl<W: Weights> WithLanes for Part<'_, '_, W> {
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let Self { product, weight, first, squares, d_in } = self;
+        let Self { product, weight, space, first, squares, d_in } = self;
         let outputs = product[0].len();
-        let mut space = Vec::new();
-        let weight = weight.rows(lanes, first..first + outputs, &mut space);
+        let weight = weight.rows(lanes, first..first + outputs, space);
         // Squares along a row.
         let of_row = d_in.div_ceil(LANES);
         let mut sums = vec![0.0; outputs * ROWS];
@@ -164,9 +177,10 @@ mod tests {
 
     #[test]
     fn squares_hold_elements_of_rows() {
+        let mut squares = Vec::new();
         for (rows, d_in) in [(1, 1), (17, 3), (33, 40), (16, 16), (70, 131)] {
             let x: Vec<f32> = (1..=rows * d_in).map(|at| at as f32).collect();
-            let squares = turned(&x, d_in);
+            turned(&x, d_in, &mut squares);
             for (at, vector) in squares.as_flattened().iter().enumerate() {
                 let (first, element) = (at / d_in.next_multiple_of(LANES) * LANES, at % d_in.next_multiple_of(LANES));
                 for (row, value) in (first..).zip(vector) {
