@@ -160,7 +160,7 @@ pub fn equal_the_oracle<B: Backend>(site: &Site<B>) {
             let expected = oracle.run(&tokens(), &oracle_run(&config, &policy, retention));
             let found = feed(&decoder, &policy, retention, chunk);
             let context = format!("{name}, {policy}, {retention}, chunks of {chunk}");
-            compare(&found, &expected, site.tolerance.repeated(), &context);
+            compare(&found, &expected, site.tolerance.repeated_under(retention), &context);
             assert_eq!(found.evaluations, accounted(&config, &policy, &found.traces), "{context}");
             let stopped_early = |trace: &&TokenTrace| trace.steps < 6 && policy.criterion != Criterion::Fixed;
             early += found.traces.iter().filter(stopped_early).count();
