@@ -11,6 +11,7 @@ use std::ops::Range;
 use depthscale_types::WeightFormat;
 use rayon::prelude::*;
 
+use crate::cut::cut;
 use crate::lanes::{Lanes, Set, WithLanes};
 use crate::tile::Tile;
 use crate::weights::{AnyWeights, Weights, WithWeights};
@@ -89,26 +90,6 @@ impl Factors<'_> {
             _ => pieces.par_chunks_mut(weights.len() * rows).enumerate().for_each(task),
         }
     }
-}
-
-/// The pieces of products that tasks of so many outputs compute: by task, by product, by row. Where a task has no part in a
-/// product, they are empty.
-fn cut(products: &mut [Vec<f32>], rows: usize, outputs: usize, tasks: usize) -> Vec<&mut [f32]> {
-    let mut left: Vec<&mut [f32]> = Vec::with_capacity(products.len() * rows);
-    for product in products {
-        let d_out = product.len() / rows;
-        left.extend(product.chunks_exact_mut(d_out));
-    }
-    let mut pieces = Vec::with_capacity(tasks * left.len());
-    for _ in 0..tasks {
-        let mut wanted = outputs;
-        for left in left.chunks_exact_mut(rows) {
-            let found = wanted.min(left[0].len());
-            pieces.extend(left.iter_mut().filter_map(|row| row.split_off_mut(..found)));
-            wanted -= found;
-        }
-    }
-    pieces
 }
 
 /// Some outputs of a weight for all rows.

@@ -34,6 +34,8 @@ mod ahead;
 mod attend;
 mod cache;
 mod cast;
+#[cfg(feature = "flex")]
+mod cut;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
 mod decode;
 #[cfg(feature = "flex")]

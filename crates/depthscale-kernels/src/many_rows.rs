@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::cut::cut;
 use crate::lanes::{LANES, Lanes, Set, WithLanes};
 use crate::weights::Weights;
 
@@ -30,20 +31,15 @@ pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32],
     let mut squares = std::mem::take(&mut *ROOM.lock().unwrap_or_else(PoisonError::into_inner));
     turned(x, d_in, &mut squares);
     let outputs = (TASK / d_in).max(1).next_multiple_of(OUTPUTS);
-    let mut product = vec![0.0; rows * d_out];
-    // Those of every row for each task.
-    let mut of_rows: Vec<_> = product.chunks_exact_mut(d_out).map(|row| row.chunks_mut(outputs)).collect();
-    let tasks = d_out.div_ceil(outputs);
-    let mut pieces: Vec<&mut [f32]> = Vec::with_capacity(tasks * rows);
-    for _ in 0..tasks {
-        pieces.extend(of_rows.iter_mut().filter_map(Iterator::next));
-    }
+    let mut product = [vec![0.0; rows * d_out]];
+    let mut pieces = cut(&mut product, rows, outputs, d_out.div_ceil(outputs));
     pieces.par_chunks_mut(rows).enumerate().for_each_init(Vec::new, |space, (at, product)| {
         set.run(Part { product, weight, space, first: at * outputs, squares: &squares, d_in });
     });
     if squares.capacity() <= KEPT {
         *ROOM.lock().unwrap_or_else(PoisonError::into_inner) = squares;
     }
+    let [product] = product;
     product
 }
 
