@@ -137,12 +137,17 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
     let config = Preset::Small160m.config();
     let rule = ExitRule::<Flex>::fixed(DEPTH);
     println!("\nDecoding small-160m at {DEPTH} steps after {CONTEXT} tokens:");
-    println!("{:<6} {:>9} {:>9} {:>9} {:>7} {:>12}", "format", "sequences", "ms", "tokens/s", "GB/s", "of memory, %");
+    println!(
+        "{:<6} {:<6} {:>9} {:>9} {:>9} {:>7} {:>12}",
+        "format", "caches", "sequences", "ms", "tokens/s", "GB/s", "of memory, %"
+    );
     for format in WeightFormat::ALL {
         let mut source = RandomParameters::new(&config, 0).with_weights(format);
         let decoder = RecurrentDecoder::<Flex>::build(config.clone(), &mut source, &Default::default())?;
-        for batch in [1, 8] {
-            let mut caches = caches(&decoder, batch)?;
+        for (cache_dtype, batch) in
+            [(ComputeDtype::F32, 1), (ComputeDtype::F32, 8), (ComputeDtype::F16, 1), (ComputeDtype::F16, 8)]
+        {
+            let mut caches = caches(&decoder, batch, cache_dtype)?;
             let (seconds, bandwidth) = time(memory, 30, || drop(step(&decoder, &mut caches, &rule)));
             let query = WorkQuery {
                 context: CONTEXT + 16,
@@ -151,12 +156,13 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
                 depth: DEPTH,
                 chunk: batch,
                 weights: format,
-                cache_bytes: 4,
+                cache_bytes: cache_dtype.bytes(),
             };
             let rate = config.work(&query).bytes as f64 / seconds;
             println!(
-                "{:<6} {batch:>9} {:>9.2} {:>9.1} {:>7.1} {:>12.0}",
+                "{:<6} {:<6} {batch:>9} {:>9.2} {:>9.1} {:>7.1} {:>12.0}",
                 format.name(),
+                cache_dtype.name(),
                 seconds * 1e3,
                 batch as f64 / seconds,
                 rate / 1e9,
@@ -175,7 +181,7 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
         let mut source = RandomParameters::new(&config, 0).with_weights(format);
         let decoder = RecurrentDecoder::<Flex>::build(config.clone(), &mut source, &Default::default())?;
         let asked = ExitRule::new(&"cosine:0".parse::<ExitPolicy>()?)?;
-        let mut own = caches(&decoder, 1)?;
+        let mut own = caches(&decoder, 1, ComputeDtype::F32)?;
         let [all, with_exits] = alternate(30, [&rule, &asked], |rule| drop(step(&decoder, &mut own, rule)));
 
         let (d, f) = (config.d_model, core.d_ffn);
@@ -232,12 +238,18 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn caches(decoder: &RecurrentDecoder<Flex>, batch: usize) -> Result<Vec<SequenceCache<Flex>>, Box<dyn Error>> {
+fn caches(
+    decoder: &RecurrentDecoder<Flex>,
+    batch: usize,
+    cache_dtype: ComputeDtype,
+) -> Result<Vec<SequenceCache<Flex>>, Box<dyn Error>> {
     let prompt: Vec<u32> = (0..CONTEXT as u32).collect();
     let rule = ExitRule::fixed(DEPTH);
     let mut caches = Vec::with_capacity(batch);
     for id in 0..batch as u64 {
-        let mut cache = decoder.new_sequence(SequenceOptions { id, reserve: CONTEXT + 70, ..Default::default() })?;
+        let cache_dtype = Some(cache_dtype);
+        let options = SequenceOptions { id, reserve: CONTEXT + 70, cache_dtype, ..SequenceOptions::default() };
+        let mut cache = decoder.new_sequence(options)?;
         let mut feeds = [Feed {
             cache: &mut cache,
             tokens: &prompt,
