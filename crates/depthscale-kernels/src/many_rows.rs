@@ -20,7 +20,7 @@ const VECTORS: usize = 4;
 const ROWS: usize = VECTORS * LANES;
 /// Elements of a row that are summed in one go: of them a panel takes half a megabyte, which the caches of a core hold.
 const DEPTH: usize = 2048;
-/// Elements of weight of a task: a quarter of a megabyte as f32.
+/// Elements of weight of a task at the most, tiles made whole: a quarter of a megabyte as f32.
 const TASK: usize = 1 << 16;
 /// Outputs of a task are whole tiles of any size.
 const OUTPUTS: usize = 12;
@@ -28,26 +28,43 @@ const OUTPUTS: usize = 12;
 /// `x w^T`, as `[rows, out]`.
 pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32], d_in: usize) -> Vec<f32> {
     let rows = x.len() / d_in;
-    let mut squares = std::mem::take(&mut *ROOM.lock().unwrap_or_else(PoisonError::into_inner));
-    turned(x, d_in, &mut squares);
-    let outputs = (TASK / d_in).max(1).next_multiple_of(OUTPUTS);
+    let squares = turned(x, d_in);
+    let tasks = d_out.div_ceil((TASK / d_in).max(1).next_multiple_of(OUTPUTS));
+    // About as many for every thread, since the thread with one more would be waited for.
+    let tasks = tasks.next_multiple_of(rayon::current_num_threads());
+    let outputs = d_out.div_ceil(tasks).next_multiple_of(OUTPUTS);
     let mut product = [vec![0.0; rows * d_out]];
     let mut pieces = cut(&mut product, rows, outputs, d_out.div_ceil(outputs));
     pieces.par_chunks_mut(rows).enumerate().for_each_init(Vec::new, |space, (at, product)| {
         set.run(Part { product, weight, space, first: at * outputs, squares: &squares, d_in });
     });
-    if squares.capacity() <= KEPT {
-        *ROOM.lock().unwrap_or_else(PoisonError::into_inner) = squares;
-    }
+    give_back(squares);
     let [product] = product;
     product
 }
 
 /// Room for rows of x that are turned, kept for the next product: where the allocator gives so much back to the system and takes
-/// it again, that costs up to a sixth of a product's time. A product that finds it in use makes its own.
+/// it again, that costs up to a sixth of a product's time. A product that finds it in use, or too small, makes its own.
 static ROOM: Mutex<Vec<Square>> = Mutex::new(Vec::new());
 /// The most that is kept: 32 MiB, of a thousand rows 8192 wide.
 const KEPT: usize = (32 << 20) / size_of::<Square>();
+
+/// Room for so many squares.
+fn room(squares: usize) -> Vec<Square> {
+    let kept = match squares {
+        ..=KEPT => std::mem::take(&mut *ROOM.lock().unwrap_or_else(PoisonError::into_inner)),
+        _ => Vec::new(),
+    };
+    if kept.capacity() >= squares { kept } else { Vec::with_capacity(squares) }
+}
+
+/// Keeps the larger of this room and the one that is kept.
+fn give_back(squares: Vec<Square>) {
+    let mut kept = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
+    if (kept.capacity() + 1..=KEPT).contains(&squares.capacity()) {
+        *kept = squares;
+    }
+}
 
 /// `[in, rows]` of sixteen elements and rows.
 type Square = [[f32; LANES]; LANES];
@@ -55,8 +72,10 @@ type Square = [[f32; LANES]; LANES];
 /// `[rows, in]` as squares along every sixteen rows; past the last element and the last row, zeros.
 ///
 /// Sixteen rows are read side by side, not all of a panel: with widths of a power of two they push one another out of the cache.
-fn turned(x: &[f32], d_in: usize, turned: &mut Vec<Square>) {
+fn turned(x: &[f32], d_in: usize) -> Vec<Square> {
     let (rows, squares) = (x.len() / d_in, d_in.div_ceil(LANES));
+    let all = rows.div_ceil(LANES) * squares;
+    let mut turned = room(all);
     let square = |at: usize| {
         let (row, element) = (at / squares * LANES, at % squares * LANES);
         let elements = LANES.min(d_in - element);
@@ -68,7 +87,8 @@ fn turned(x: &[f32], d_in: usize, turned: &mut Vec<Square>) {
         }
         square
     };
-    (0..rows.div_ceil(LANES) * squares).into_par_iter().map(square).collect_into_vec(turned);
+    (0..all).into_par_iter().map(square).collect_into_vec(&mut turned);
+    turned
 }
 
 /// Some outputs for all rows.
@@ -173,10 +193,9 @@ mod tests {
 
     #[test]
     fn squares_hold_elements_of_rows() {
-        let mut squares = Vec::new();
         for (rows, d_in) in [(1, 1), (17, 3), (33, 40), (16, 16), (70, 131)] {
             let x: Vec<f32> = (1..=rows * d_in).map(|at| at as f32).collect();
-            turned(&x, d_in, &mut squares);
+            let squares = turned(&x, d_in);
             for (at, vector) in squares.as_flattened().iter().enumerate() {
                 let (first, element) = (at / d_in.next_multiple_of(LANES) * LANES, at % d_in.next_multiple_of(LANES));
                 for (row, value) in (first..).zip(vector) {
@@ -185,6 +204,7 @@ mod tests {
                 }
             }
             assert_eq!(squares.len(), rows.div_ceil(LANES) * d_in.div_ceil(LANES));
+            give_back(squares);
         }
     }
 
