@@ -123,8 +123,9 @@ impl DecoderConfig {
     /// slot per step as under [`KvRetention::PerStep`].
     ///
     /// Activations are an estimate: the tensors alive at the widest point of a block (its attention or its feed-forward part)
-    /// or of the readout, in 4-byte elements, and the keys and values that every core layer holds of the chunk under way. A
-    /// cross-decoder is taken to read out one token of each sequence.
+    /// or of the readout, in 4-byte elements, and the keys and values that every core layer holds of the chunk under way. Keys and
+    /// values that are kept in fewer bytes count once more in 4, for one layer of a sequence: backends that do not read them as they
+    /// are bring so much to f32. A cross-decoder is taken to read out one token of each sequence.
     pub fn predict_memory(&self, query: &MemoryQuery) -> MemoryReport {
         let cache = self.cache_bytes(query.retention, query.depth, query.context, query.cache_bytes);
         let block = |stack: &StackConfig| {
@@ -137,7 +138,8 @@ impl DecoderConfig {
             let attention = (2 * stack.n_heads as u64).saturating_mul(keys as u64);
             let attention = attention.saturating_add(4 * stack.d_query() as u64);
             let row = (3 * stack.d_ffn as u64).max(attention).saturating_add(4 * self.d_model as u64);
-            (rows as u64).saturating_mul(row)
+            let widened = if query.cache_bytes < 4 { 2 * stack.d_kv() as u64 } else { 0 };
+            (rows as u64).saturating_mul(row).saturating_add(widened.saturating_mul(keys as u64))
         };
         let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];
         let widest_block = stacks.into_iter().flatten().map(block).max().unwrap_or(0);
