@@ -77,7 +77,7 @@ pub enum BackendError {
     /// More memory than is free.
     #[error(
         "{kind} ({name}) has {} MiB free, and the run is predicted to need {} MiB: {}; \
-         choose a shorter context, a smaller batch, fewer steps or --kv shared, or a 16-bit dtype",
+         choose a shorter context, a smaller batch, fewer steps or --kv shared, or 16 bits (--cache-dtype, --dtype)",
         free >> 20, needed.div_ceil(1 << 20), terms
     )]
     NotEnoughMemory {

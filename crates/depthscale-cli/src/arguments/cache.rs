@@ -14,7 +14,7 @@ pub(crate) struct CacheArguments {
     #[arg(long, value_name = "POLICY", default_value_t)]
     pub(crate) kv: KvRetention,
 
-    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype
+    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype. Matrix states stay f32
     #[arg(long, value_name = "DTYPE")]
     pub(crate) cache_dtype: Option<ComputeDtype>,
 

@@ -31,7 +31,7 @@ pub(crate) struct BackendArguments {
     #[arg(long, value_name = "BACKEND", env = "DEPTHSCALE_BACKEND", default_value_t)]
     backend: BackendKind,
 
-    /// What products and caches are computed in: f32, f16 or bf16
+    /// What is computed in, and what caches are kept in where nothing else is said: f32, f16 or bf16
     #[arg(long, value_name = "DTYPE", default_value_t)]
     dtype: ComputeDtype,
 

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     model: PathBuf,
 
     /// Outputs of the published implementation; without it, expected.safetensors beside the model. Where there is none and
-    /// weights are kept in fewer bits, they are compared with the same model in f32, on some tokens
+    /// weights or caches are kept in fewer bits, they are compared with the same model in f32, on some tokens
     #[arg(long, value_name = "FILE")]
     expected: Option<PathBuf>,
 
@@ -41,13 +41,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cached: bool,
 
-    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype
+    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype. Matrix states stay f32
     #[arg(long, value_name = "DTYPE")]
     cache_dtype: Option<ComputeDtype>,
 
     /// Largest difference, relative to one plus the largest expected magnitude; by default 2e-4 on the CPU, 1e-3 on
     /// GPUs, and in 16 bits and on CUDA, which multiplies in TF32, what rounding does. With weights in q8 and q4, the largest
-    /// relative error of logits; by default 0.02 and 0.08
+    /// relative error of logits; by default 0.02 and 0.08, whatever caches are kept in
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     tolerance: Option<f64>,
 
@@ -69,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         device.check_dtype(dtype)?;
     }
     let packed = directory.weights_where(device.kind.keeps_packed()) != directory.dtype().into();
+    let rounds = packed || arguments.cache_dtype.is_some_and(|dtype| dtype != directory.dtype());
     let expected = match find_expected(arguments) {
         Some(path) => Checkpoint::open_file(&path)?,
         None if packed && directory.was_rounded() => bail!(
@@ -76,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
              --expected, or verify the model that it was converted from with --weights",
             arguments.model.display()
         ),
-        None if packed => own_outputs_in_f32(arguments, &device)?,
+        None if rounds => own_outputs_in_f32(arguments, &device)?,
         None => {
             bail!("{}: no {EXPECTED_FILE} beside the model: nothing to compare with", arguments.model.display())
         }

@@ -45,7 +45,7 @@ fn a_benchmark_leaves_a_table_results_and_a_page() {
     let table = bench.run(&["--depths", "1,4", "--batch", "1,2"]).ok();
     let lines: Vec<&str> = table.lines().collect();
     // What is the same in all is told once; then headings and eight cases.
-    assert_eq!(lines[0], "ouro-arith, flex, f32, weights in f32, per-step, context 16");
+    assert_eq!(lines[0], "ouro-arith, flex, f32, weights in f32, caches in f32, per-step, context 16");
     assert_eq!(lines.len(), 2 + 8, "{table}");
     assert!(lines[1].trim_start().starts_with("phase"), "{table}");
     let results = bench.lines("results.jsonl");

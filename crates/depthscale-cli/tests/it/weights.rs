@@ -42,7 +42,12 @@ fn caches_in_16_bits_answer_the_same_and_are_verified() {
         // Beside weights in fewer bits, too.
         let blocks = ["--weights", "q8", "--cache-dtype", dtype, "--prompt", "47+38=", "-q"];
         assert_eq!(run(&[&["generate", "--model", &model], blocks.as_slice()].concat()).ok().trim(), "85");
-        run(&["verify", &text_of(fixture("ouro-gqa")), "--cache-dtype", dtype, "--tolerance", "0.05"]);
+        // Without outputs beside it, with itself in f32.
+        let verify = ["verify", &model, "--cache-dtype", dtype, "-q"];
+        run(&verify).ok();
+        let strict = run(&[verify.as_slice(), &["--tolerance", "1e-6"]].concat());
+        assert_eq!(strict.code, Some(1), "{}", strict.stderr);
+        assert!(strict.stdout.contains("FAIL"), "{}", strict.stdout);
         let memory = |more: &[&str]| {
             let arguments = [&["inspect", &model, "--context", "32", "--json"], more].concat();
             let report: Value = serde_json::from_str(&run(&arguments).ok()).expect("JSON");

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FORMAT")]
     weights: Option<WeightFormat>,
 
-    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype
+    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype. Matrix states stay f32
     #[arg(long, value_name = "DTYPE")]
     cache_dtype: Option<ComputeDtype>,
 
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json {
         print_json(&model, &query, &retained)
     } else {
-        print(&model, &query, arguments.dtype, &retained)
+        print(&model, &query, [arguments.dtype, arguments.cached_in()], &retained)
     }
 }
 
@@ -99,6 +99,11 @@ impl Model {
 }
 
 impl Arguments {
+    /// What keys and values are kept in.
+    fn cached_in(&self) -> ComputeDtype {
+        self.cache_dtype.unwrap_or(self.dtype)
+    }
+
     /// For a model whose weights were converted to a format, if they were.
     fn query(&self, config: &DecoderConfig, converted: Option<WeightFormat>) -> anyhow::Result<MemoryQuery> {
         let stored = converted.filter(|_| self.dtype == ComputeDtype::F32);
@@ -111,7 +116,7 @@ impl Arguments {
             chunk: CHUNK,
             retention: Default::default(),
             weights,
-            cache_bytes: self.cache_dtype.unwrap_or(self.dtype).bytes(),
+            cache_bytes: self.cached_in().bytes(),
         };
         let limits = [
             ("context", query.context, config.max_positions),
@@ -127,7 +132,12 @@ impl Arguments {
     }
 }
 
-fn print(model: &Model, query: &MemoryQuery, dtype: ComputeDtype, retained: &[Retained]) -> anyhow::Result<()> {
+fn print(
+    model: &Model,
+    query: &MemoryQuery,
+    [dtype, caches]: [ComputeDtype; 2],
+    retained: &[Retained],
+) -> anyhow::Result<()> {
     let config = &model.config;
     let paint = Paint::stdout();
     let mut stdout = io::stdout().lock();
@@ -149,7 +159,8 @@ fn print(model: &Model, query: &MemoryQuery, dtype: ComputeDtype, retained: &[Re
     let tokens = grouped(query.context as u64);
     let weights = query.weights;
     let kept = if weights == dtype.into() { String::new() } else { format!(" with weights in {weights}") };
-    let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in {dtype}{kept}", query.depth);
+    let caches = if caches == dtype { String::new() } else { format!(", caches in {caches}") };
+    let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in {dtype}{kept}{caches}", query.depth);
     writeln!(stdout, "\n{}", heading(&title))?;
     let numbers = std::iter::repeat_n(Align::Right, 6);
     let mut table = Table::new([Align::Left].into_iter().chain(numbers));
@@ -217,6 +228,8 @@ fn print_json(model: &Model, query: &MemoryQuery, retained: &[Retained]) -> anyh
         "context": query.context,
         "depth": query.depth,
         "batch": query.batch,
+        "weights": query.weights,
+        "cache_bytes": query.cache_bytes,
         "memory": memory,
     });
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
