@@ -59,7 +59,7 @@ impl Benchmark {
         &self.config
     }
 
-    /// Measures every case on devices that were probed. A dtype or a weight format that a device has not, and a case that does not
+    /// Measures every case on devices that were probed. A dtype, of products or caches, or a weight format that a device has not, and a case that does not
     /// fit its memory, are skipped and told.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The generic recurrent decoder.
 
 use burn::module::{Module, Param};
-use burn::tensor::backend::{Backend, DTypeUsage};
+use burn::tensor::backend::Backend;
 use burn::tensor::{DType, FloatDType, Tensor};
 use depthscale_types::{
     ComputeDtype, DecoderConfig, ExitGate, Injection, MixerKind, OutputHead, QueryKey, Readout, StackConfig,
@@ -193,8 +193,8 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     /// Empty caches for one sequence.
     ///
     /// # Errors
-    /// If the retention policy does not go with the model's mixer, it is to hold more than the model has positions, or the device has
-    /// no memory of the cache's dtype.
+    /// If the retention policy does not go with the model's mixer, it is to hold more than the model has positions, or the device does
+    /// not compute in the dtype of its caches.
     pub fn new_sequence(&self, options: SequenceOptions) -> Result<SequenceCache<B>> {
         let limit = self.config.max_positions;
         let capacity = options.capacity.unwrap_or(limit);
@@ -206,7 +206,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
             options.retention.validate_for_matrix_state()?;
         }
         if let Some(dtype) = options.cache_dtype
-            && !B::dtype_usage(&self.device(), float_dtype(dtype).into()).contains(DTypeUsage::Storage)
+            && !B::supports_dtype(&self.device(), float_dtype(dtype).into())
         {
             return Err(DecoderError::CacheDtype { dtype });
         }

@@ -176,8 +176,8 @@ pub enum DecoderError {
         /// Tokens it was opened for.
         capacity: usize,
     },
-    /// A cache in a dtype of which the device has no memory.
-    #[error("the device keeps nothing in {dtype}, and so no caches")]
+    /// A cache in a dtype that the device does not have.
+    #[error("the device does not compute in {dtype}, and keeps no caches in it: name another dtype for them, or none")]
     CacheDtype {
         /// The dtype.
         dtype: ComputeDtype,

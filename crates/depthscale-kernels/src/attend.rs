@@ -19,7 +19,7 @@ use crate::softmax::{Visible, softmax_visible};
 #[derive(Debug)]
 pub struct Seen<B: Backend> {
     /// Keys and values in parts that follow one another, `[n_kv_heads, keys, head_dim]` each, in any dtype. They may be views of
-    /// larger stores.
+    /// larger stores. In f16 they are finite: what is infinite or not a number in it may count as a number.
     pub parts: Vec<[Tensor<B, 3>; 2]>,
     /// The keys that each query sees, counted over all parts.
     pub visible: Arc<Visible<B>>,

@@ -6,7 +6,8 @@ use burn::tensor::{DType, FloatDType, Tensor};
 /// The largest finite 16-bit float.
 const LARGEST_F16: f32 = 65_504.0;
 
-/// `x` rounded to a dtype, for a cache. What is too large for f16 becomes the largest that is not.
+/// `x` rounded to a dtype, for a cache. What is too large for f16 becomes the largest that is not; on flex rows are rounded on all
+/// threads.
 ///
 /// # Shapes
 /// - x, output: `[rows, width]`

@@ -8,6 +8,7 @@
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|
 //! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
+//! | [`round_to`] | rows pass through f64, on one thread |
 //! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; of more rows both factors are turned first, on one thread, too |
 //! | [`project_packed`] | weights in fewer bits than f32 ([`PackedWeight`]) would be unpacked for every product |
 //! | [`project_all`] | weights with the same rows would each be shared among threads, which wait for one another every time |

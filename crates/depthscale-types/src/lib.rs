@@ -20,7 +20,7 @@
 //! |---|---|
 //! | [`config`] | [`DecoderConfig`] and its parts, one enum per choice that published looped models make |
 //! | [`parameters`] | the list of parameters a config implies, hence parameter counts without allocating |
-//! | [`dtype`] | [`ComputeDtype`]: the number format of products and caches |
+//! | [`dtype`] | [`ComputeDtype`]: the number format of products |
 //! | [`exit`] | [`ExitPolicy`] and the criteria it can name |
 //! | [`retention`] | [`KvRetention`]: which keys and values are kept |
 //! | [`sampling`] | [`SamplingParams`] |

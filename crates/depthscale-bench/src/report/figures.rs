@@ -134,7 +134,7 @@ fn formats(record: &Record) -> Formats {
 /// What is computed in, and what weights and caches are kept in.
 type Formats = (ComputeDtype, WeightFormat, ComputeDtype);
 
-/// The dtype alone where weights and caches are kept in it; else what is kept in others, which is computed with in f32.
+/// The dtype alone where weights and caches are kept in it; else what is kept in others.
 fn name_of((dtype, weights, caches): Formats) -> String {
     let weights = if weights == dtype.into() { dtype.to_string() } else { format!("weights {weights}") };
     if caches == dtype { weights } else { format!("{weights}, caches {caches}") }

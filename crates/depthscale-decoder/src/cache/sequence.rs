@@ -57,7 +57,8 @@ pub struct SequenceOptions {
     pub capacity: Option<usize>,
     /// Which slots of the core are kept.
     pub retention: KvRetention,
-    /// What keys and values are kept in; `None` is the dtype the model computes in. Matrix states are f32 whatever is chosen.
+    /// What keys and values are kept in; `None` is the dtype the model computes in, to which they were rounded before: a wider one
+    /// gains nothing. Matrix states are f32 whatever is chosen.
     pub cache_dtype: Option<ComputeDtype>,
 }
 

@@ -42,7 +42,8 @@ impl<B: Backend> Linear<B> {
         self.weight.project(x)
     }
 
-    /// Applies each of some maps to the same rows, which takes less time than one after the other.
+    /// Applies each of some maps to the same rows; see [`project_all`](depthscale_kernels::project_all) for where that takes less time
+    /// than one after the other.
     ///
     /// # Shapes
     /// - x: `[rows, in]`, cast to the dtype each is computed in

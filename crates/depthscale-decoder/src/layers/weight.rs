@@ -68,7 +68,7 @@ impl<B: Backend> Weight<B> {
         }
     }
 
-    /// `x w^T` of each of some weights, which takes less time than one after the other.
+    /// `x w^T` of each of some weights, as [`project_all`] computes it.
     ///
     /// # Shapes
     /// - x: `[rows, in]`, cast to [`dtype`](Self::dtype) of each

@@ -124,7 +124,7 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     /// Softmax attention of every row over the shared keys and values of its sequence, up to its own position.
     ///
     /// # Shapes
-    /// - queries, output: `[rows, n_heads * head_dim]`, in the dtype to compute in
+    /// - queries, output: `[rows, n_heads * head_dim]`, in the dtype of the model's products
     pub(crate) fn attend_shared(&mut self, queries: Tensor<B, 2>, heads: HeadShape) -> Tensor<B, 2> {
         if let Keys::Whole(whole) = &self.keys {
             let Some((keys, values)) = whole.shared.clone() else { panic!("shared keys and values were written") };

@@ -3,10 +3,11 @@
 use burn::tensor::backend::Backend;
 use burn_flex::Flex;
 use depthscale_decoder::generate::{GenerateOptions, Request, StopReason, generate};
+use depthscale_decoder::verify::rounding_tolerance;
 use depthscale_decoder::{
     DecoderError, ExitRule, Feed, FeedOutput, LogitRows, Phase, RecurrentDecoder, RunOptions, SequenceOptions,
 };
-use depthscale_types::{Criterion, DecoderConfig, ExitPolicy, KvRetention, MixerKind, SamplingParams};
+use depthscale_types::{ComputeDtype, Criterion, DecoderConfig, ExitPolicy, KvRetention, MixerKind, SamplingParams};
 
 use depthscale_conformance::models;
 
@@ -139,4 +140,55 @@ fn retention_refuses_shared_slots_for_a_matrix_state() {
         let error = decoder.new_sequence(SequenceOptions { retention, ..Default::default() }).expect_err("refused");
         assert!(error.to_string().contains("cannot be shared across steps"), "{error}");
     }
+}
+
+#[test]
+fn sequences_whose_caches_are_of_several_dtypes_run_together() {
+    let sequences = [0, 2, 3];
+    let policy = ExitPolicy { threshold: 0.6, max_steps: Some(6), ..ExitPolicy::new(Criterion::LatentDiff) };
+    let rule = ExitRule::new(&policy).expect("valid");
+    let prompts = sequences.map(prompt);
+    let (mut same, mut tokens, mut early) = (0, 0, 0);
+    for (name, config) in models::every_kind() {
+        let decoder = decoder::<Flex>(config.clone());
+        for retention in KvRetention::ALL.into_iter().filter(|retention| retention.validate(&config).is_ok()) {
+            // The prompts in chunks, in which tokens exit at different steps, then one token of each.
+            let run = |dtypes: [Option<ComputeDtype>; 3]| {
+                let mut caches = dtypes.map(|cache_dtype| {
+                    let options = SequenceOptions { retention, cache_dtype, ..SequenceOptions::default() };
+                    decoder.new_sequence(options).expect("opens")
+                });
+                let mut options = RunOptions { chunk: 5, ..RunOptions::new(&rule) };
+                let mut feeds: Vec<_> =
+                    caches.iter_mut().zip(&prompts).map(|(cache, prompt)| whole(cache, prompt)).collect();
+                let read = decoder.run(&mut feeds, &mut options).expect("runs").feeds;
+                let next = |cache| Feed { phase: Phase::Generation, ..whole(cache, &[3]) };
+                let mut feeds: Vec<_> = caches.iter_mut().map(next).collect();
+                let generated = decoder.run(&mut feeds, &mut options).expect("runs").feeds;
+                read.into_iter().zip(generated).map(|(read, next)| [read, next]).collect::<Vec<_>>()
+            };
+            let expected = run([None; 3]);
+            let found = run([None, Some(ComputeDtype::F16), Some(ComputeDtype::Bf16)]);
+            let allowed = [1e-4, rounding_tolerance(ComputeDtype::F16, 6), rounding_tolerance(ComputeDtype::Bf16, 6)];
+            for ((found, expected), allowed) in found.iter().zip(&expected).zip(allowed) {
+                for (found, expected) in found.iter().zip(expected) {
+                    let logits = [found, expected].map(values);
+                    let of_tokens = logits[0].chunks(models::VOCAB).zip(logits[1].chunks(models::VOCAB));
+                    for ((found, expected), traces) in of_tokens.zip(found.traces.iter().zip(&expected.traces)) {
+                        tokens += 1;
+                        early += usize::from(traces.0.steps < 6);
+                        if traces.0.steps == traces.1.steps {
+                            same += 1;
+                            let largest =
+                                expected.iter().fold(0.0f64, |largest, logit| largest.max(f64::from(logit.abs())));
+                            let off =
+                                found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+                            assert!(off <= allowed * (1.0 + largest), "{name}, {retention}: {off} of {allowed}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(same * 10 >= tokens * 9 && early * 4 >= tokens, "{same} of {tokens} exit alike, {early} early");
 }
