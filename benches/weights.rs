@@ -16,7 +16,9 @@ use depthscale_decoder::generate::Sampler;
 use depthscale_decoder::{
     ExitRule, Feed, LogitRows, Phase, RandomParameters, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
 };
-use depthscale_kernels::{HeadShape, PackedWeight, Seen, Visible, attend, on_workers, project, project_packed};
+use depthscale_kernels::{
+    HeadShape, PackedWeight, Seen, StoredWeight, Visible, attend, on_workers, project, project_all, project_packed,
+};
 use depthscale_types::{ComputeDtype, ExitPolicy, SamplingParams, WeightFormat, WorkQuery};
 
 /// Bytes of different weights that are multiplied in turn: more than caches hold.
@@ -88,6 +90,13 @@ impl Weight {
         match format {
             WeightFormat::F32 => Self::Floats(tensor(shape)),
             _ => Self::Packed(PackedWeight::pack(format, shape, &values(shape[0] * shape[1])).expect("small values")),
+        }
+    }
+
+    fn stored(&self) -> StoredWeight<'_, Flex> {
+        match self {
+            Self::Floats(weight) => StoredWeight::Floats(weight.clone()),
+            Self::Packed(weight) => StoredWeight::Packed(weight),
         }
     }
 
@@ -171,7 +180,7 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
         }
     }
 
-    println!("\nWhat a token of one sequence takes, each part by itself, in ms:");
+    println!("\nWhat a token of one sequence takes, each part by itself, with caches in f32, in ms:");
     println!(
         "{:<6} {:>9} {:>9} {:>9} {:>9} {:>14} {:>9}",
         "format", "all", "products", "attention", "the rest", "cosine exits", "sampling"
@@ -186,18 +195,18 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
 
         let (d, f) = (config.d_model, core.d_ffn);
         let shapes = [[d, d], [d, d], [d, d], [d, d], [f, d], [f, d], [d, f]];
-        let blocks = (0..core.n_layers).flat_map(|_| shapes).map(|shape| Weight::new(format, shape));
-        let blocks: Vec<Weight> = blocks.collect();
+        let blocks: Vec<[Weight; 7]> =
+            (0..core.n_layers).map(|_| shapes.map(|shape| Weight::new(format, shape))).collect();
         let head = Weight::new(format, [config.vocab_size, d]);
         let (x, wide) = (tensor([1, d]), tensor([1, f]));
         let (products, _) = time(memory, 15, || {
             on_workers::<Flex, _>(|| {
                 for _ in 0..DEPTH {
-                    for block in blocks.chunks(shapes.len()) {
-                        block
-                            .iter()
-                            .zip(shapes)
-                            .for_each(|(weight, [_, d_in])| weight.project(if d_in == d { &x } else { &wide }));
+                    for [query, key, value, output, gate, up, down] in &blocks {
+                        black_box(project_all([query, key, value].map(Weight::stored), x.clone()));
+                        output.project(&x);
+                        black_box(project_all([gate, up].map(Weight::stored), x.clone()));
+                        down.project(&wide);
                     }
                 }
                 head.project(&x);
