@@ -21,8 +21,18 @@ pub(super) trait Kept: Vectors<Single: Send + Sync> + Sized {
     /// Whole vectors.
     fn vectors(elements: &[Self::Single]) -> &[Self::Vector];
 
-    /// Rows as f32: as they are, or decoded into `space`.
-    fn floats_of<'s, L: Lanes>(lanes: L, rows: HeadRows<'s, Self>, space: &'s mut Vec<f32>) -> HeadRows<'s, F32>;
+    /// Rows of whole vectors as f32, decoded into `space` unless they are f32.
+    #[inline(always)]
+    fn floats_of<'s, L: Lanes>(lanes: L, rows: HeadRows<'s, Self>, space: &'s mut Vec<f32>) -> HeadRows<'s, F32> {
+        let HeadRows { width, n, .. } = rows;
+        space.resize(n * width, 0.0);
+        for (row, floats) in space.chunks_exact_mut(width).enumerate() {
+            for (floats, vector) in floats.as_chunks_mut().0.iter_mut().zip(Self::vectors(rows.get(row))) {
+                *floats = lanes.store(Self::floats(lanes, vector));
+            }
+        }
+        HeadRows { elements: space, row: width, width, n }
+    }
 }
 
 impl Kept for F32 {
@@ -50,11 +60,6 @@ impl Kept for F16 {
     fn vectors(elements: &[[u8; 2]]) -> &[[u8; 2 * LANES]] {
         elements.as_flattened().as_chunks().0
     }
-
-    #[inline(always)]
-    fn floats_of<'s, L: Lanes>(lanes: L, rows: HeadRows<'s, F16>, space: &'s mut Vec<f32>) -> HeadRows<'s, F32> {
-        decode(lanes, rows, space)
-    }
 }
 
 impl Kept for Bf16 {
@@ -66,24 +71,6 @@ impl Kept for Bf16 {
     fn vectors(elements: &[[u8; 2]]) -> &[[u8; 2 * LANES]] {
         elements.as_flattened().as_chunks().0
     }
-
-    #[inline(always)]
-    fn floats_of<'s, L: Lanes>(lanes: L, rows: HeadRows<'s, Bf16>, space: &'s mut Vec<f32>) -> HeadRows<'s, F32> {
-        decode(lanes, rows, space)
-    }
-}
-
-/// Rows of whole vectors as f32, one after the other.
-#[inline(always)]
-fn decode<'s, L: Lanes, K: Kept>(lanes: L, rows: HeadRows<'_, K>, space: &'s mut Vec<f32>) -> HeadRows<'s, F32> {
-    let HeadRows { width, n, .. } = rows;
-    space.resize(n * width, 0.0);
-    for (row, floats) in space.chunks_exact_mut(width).enumerate() {
-        for (floats, vector) in floats.as_chunks_mut().0.iter_mut().zip(K::vectors(rows.get(row))) {
-            *floats = lanes.store(K::floats(lanes, vector));
-        }
-    }
-    HeadRows { elements: space, row: width, width, n }
 }
 
 /// `[kv_heads, keys, head_dim]`: a cache, or rows in which heads lie beside one another.
