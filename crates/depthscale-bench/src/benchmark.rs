@@ -59,8 +59,8 @@ impl Benchmark {
         &self.config
     }
 
-    /// Measures every case on devices that were probed. A dtype, of products or caches, or a weight format that a device has not, and a case that does not
-    /// fit its memory, are skipped and told.
+    /// Measures every case on devices that were probed. A dtype, of products or caches, or a weight format that a device has not, and
+    /// a case that does not fit its memory, are skipped and told.
     ///
     /// # Errors
     /// If a device fails, the model cannot be loaded, or `on_event` gives one.
