@@ -1,11 +1,12 @@
 //! Weights in fewer bits than f32.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use bytes::Bytes;
 use depthscale_types::WeightFormat;
 use half::{bf16, f16};
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use crate::decode::{Q4, Q8, Rows, decode_row};
@@ -238,29 +239,39 @@ fn blocks<const N: usize, P: PackBlock<N>>(values: &[f32], codes: &mut [u8], sca
         values.par_chunks(TASK * BLOCK).zip(codes.par_chunks_mut(TASK * N)).zip(scales.par_chunks_mut(TASK * 2));
     let arch = Arch::new();
     let failed = tasks.enumerate().filter_map(|(task, ((values, codes), scales))| {
-        let failed = arch.dispatch(
-            #[inline(always)]
-            || pack_some::<N, P>(values, codes, scales),
-        );
-        failed.map(|at| task * TASK * BLOCK + at)
+        let blocks = Task::<N, P> { values, codes, scales, format: PhantomData };
+        arch.dispatch(blocks).map(|at| task * TASK * BLOCK + at)
     });
     failed.min()
 }
 
-/// Packs the blocks of a task; returns the first element of the first block that does not fit.
-#[inline(always)]
-fn pack_some<const N: usize, P: PackBlock<N>>(values: &[f32], codes: &mut [u8], scales: &mut [u8]) -> Option<usize> {
-    let blocks = values.as_chunks().0.iter().zip(codes.as_chunks_mut().0).zip(scales.as_chunks_mut().0);
-    for (at, ((values, codes), scale)) in blocks.enumerate() {
-        match P::pack(values, codes) {
-            Some(found) => *scale = found.to_le_bytes(),
-            None => {
-                let largest = (0..BLOCK).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()));
-                return Some(at * BLOCK + largest.unwrap_or(0));
+/// The blocks of a task. (A closure would not be compiled for the instructions of the machine.)
+struct Task<'a, const N: usize, P> {
+    values: &'a [f32],
+    codes: &'a mut [u8],
+    scales: &'a mut [u8],
+    format: PhantomData<P>,
+}
+
+impl<const N: usize, P: PackBlock<N>> NullaryFnOnce for Task<'_, N, P> {
+    /// The first element of the first block that does not fit.
+    type Output = Option<usize>;
+
+    #[inline(always)]
+    fn call(self) -> Option<usize> {
+        let Self { values, codes, scales, .. } = self;
+        let blocks = values.as_chunks().0.iter().zip(codes.as_chunks_mut().0).zip(scales.as_chunks_mut().0);
+        for (at, ((values, codes), scale)) in blocks.enumerate() {
+            match P::pack(values, codes) {
+                Some(found) => *scale = found.to_le_bytes(),
+                None => {
+                    let largest = (0..BLOCK).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()));
+                    return Some(at * BLOCK + largest.unwrap_or(0));
+                }
             }
         }
+        None
     }
-    None
 }
 
 /// The nearest whole number, the even one of two, of magnitudes below 2^22; where machines have no instruction for it, the
@@ -315,20 +326,11 @@ impl PackBlock<16> for Q4 {
         for end in ENDS {
             // The scale with the least error for the codes that this end gives.
             let first = codes_of(values, inverse(f16::from_f32(largest / end)));
-            let (mut product, mut square) = ([0.0; LANES], [0.0; LANES]);
-            for at in 0..BLOCK {
-                product[at % LANES] += first[at] * values[at];
-                square[at % LANES] += first[at] * first[at];
-            }
-            let (product, square): (f32, f32) = (product.iter().sum(), square.iter().sum());
-            let scale = f16::from_f32(if square > 0.0 { product / square } else { 0.0 });
+            let square = sum_of(&first, &first, |a, b| a * b);
+            let scale = if square > 0.0 { sum_of(&first, values, |a, b| a * b) / square } else { 0.0 };
+            let scale = f16::from_f32(scale);
             let (codes, by) = (codes_of(values, inverse(scale)), from_f16(scale.to_le_bytes()));
-            let mut errors = [0.0; LANES];
-            for at in 0..BLOCK {
-                let error = codes[at] * by - values[at];
-                errors[at % LANES] += error * error;
-            }
-            let error: f32 = errors.iter().sum();
+            let error = sum_of(&codes, values, |code, value| (code * by - value) * (code * by - value));
             // The best scale of the largest magnitudes may be just too large.
             if scale.is_finite() && error < best.0 {
                 best = (error, scale);
@@ -344,6 +346,26 @@ impl PackBlock<16> for Q4 {
         }
         Some(scale)
     }
+}
+
+/// The sum of what is made of each two elements.
+#[inline(always)]
+fn sum_of(a: &[f32; BLOCK], b: &[f32; BLOCK], make: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for lane in 0..LANES {
+            sums[lane] += make(a[lane], b[lane]);
+        }
+    }
+    // In halves, since one sum after the other would have to wait for the last.
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+        half /= 2;
+    }
+    sums[0]
 }
 
 /// The nearest of -8 to 7 for each.
