@@ -1,5 +1,57 @@
 //! Products cut into the pieces that tasks compute.
 
+use rayon::prelude::*;
+
+/// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
+const TASK: usize = 1 << 16;
+
+/// Some outputs of a product.
+pub(crate) struct Piece<'a, 'p> {
+    /// Which product.
+    pub(crate) product: usize,
+    /// The first of the outputs.
+    pub(crate) first: usize,
+    /// Of every row.
+    pub(crate) rows: &'a mut [&'p mut [f32]],
+}
+
+/// Rows from which on a thread's part of any product is worth a task.
+const MANY_ROWS: usize = 17;
+
+/// Has all threads fill products, `[rows, out]`, with weights of `d_in` elements an output. Products are shared as if they were
+/// one, their outputs one after the other, in multiples of `unit` outputs.
+pub(crate) fn share(
+    products: &mut [Vec<f32>],
+    rows: usize,
+    d_in: usize,
+    unit: usize,
+    fill: impl Fn(Piece<'_, '_>) + Sync,
+) {
+    let d_outs: Vec<usize> = products.iter().map(|product| product.len() / rows).collect();
+    let d_out: usize = d_outs.iter().sum();
+    let (tasks, threads) = ((d_out * d_in).div_ceil(TASK), rayon::current_num_threads());
+    // About as many for every thread, since the thread with one more would be waited for.
+    let tasks = if tasks > threads || rows >= MANY_ROWS { tasks.next_multiple_of(threads) } else { tasks };
+    let outputs = d_out.div_ceil(tasks).next_multiple_of(unit);
+    let tasks = d_out.div_ceil(outputs);
+    let task = |(at, pieces): (usize, &mut [&mut [f32]])| {
+        // The first of the outputs, counted from where the product begins; 0 for products that begin within the task.
+        let mut first = at * outputs;
+        for (product, rows) in pieces.chunks_exact_mut(rows).enumerate() {
+            if !rows[0].is_empty() {
+                fill(Piece { product, first, rows });
+            }
+            first = first.saturating_sub(d_outs[product]);
+        }
+    };
+    let in_task = products.len() * rows;
+    let mut pieces = cut(products, rows, outputs, tasks);
+    match tasks {
+        1 => task((0, &mut pieces)),
+        _ => pieces.par_chunks_mut(in_task).enumerate().for_each(task),
+    }
+}
+
 /// The pieces of products, `[rows, out]` with at least one of both, that tasks of so many outputs compute: by task, by product, by
 /// row. Where a task has no part in a product, they are empty.
 pub(crate) fn cut(products: &mut [Vec<f32>], rows: usize, outputs: usize, tasks: usize) -> Vec<&mut [f32]> {

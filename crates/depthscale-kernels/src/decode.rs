@@ -23,6 +23,18 @@ pub(crate) struct Row<'a> {
     scales: &'a [u8],
 }
 
+impl<'a> Row<'a> {
+    #[inline(always)]
+    pub(crate) fn codes(&self) -> &'a [u8] {
+        self.codes
+    }
+
+    #[inline(always)]
+    pub(crate) fn scales(&self) -> &'a [u8] {
+        self.scales
+    }
+}
+
 /// The bytes of some rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
@@ -47,11 +59,20 @@ impl<'a> Rows<'a> {
         &self.codes[rows.start * of_row..rows.end * of_row]
     }
 
+    /// The scales of rows.
+    #[inline(always)]
+    pub(crate) fn scales(&self, rows: Range<usize>) -> &'a [u8] {
+        let of_row = self.width * self.scale_bytes / BLOCK;
+        &self.scales[rows.start * of_row..rows.end * of_row]
+    }
+
     /// Elements of a row.
+    #[inline(always)]
     pub(crate) fn width(&self) -> usize {
         self.width
     }
 
+    #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> Row<'a> {
         self.part(row, 0..self.width)
     }

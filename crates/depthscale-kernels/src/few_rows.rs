@@ -9,26 +9,17 @@
 use std::ops::Range;
 
 use depthscale_types::WeightFormat;
-use rayon::prelude::*;
 
-use crate::cut::cut;
+use crate::cut::{Piece, share};
 use crate::lanes::{Lanes, Set, WithLanes};
 use crate::tile::Tile;
 use crate::weights::{AnyWeights, Weights, WithWeights};
 
-/// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
-const TASK: usize = 1 << 16;
-
 /// `x w^T` of every weight, as `[rows, out]`.
-pub(crate) fn multiply<const N: usize>(
-    set: Set,
-    weights: [AnyWeights<'_>; N],
-    x: &[f32],
-    d_in: usize,
-) -> [Vec<f32>; N] {
+pub(crate) fn multiply(set: Set, weights: &[AnyWeights<'_>], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
     let rows = x.len() / d_in;
-    let mut products = weights.map(|weight| vec![0.0; rows * weight.d_out()]);
-    let factors = Factors { set, weights: &weights, x, d_in };
+    let mut products: Vec<Vec<f32>> = weights.iter().map(|weight| vec![0.0; rows * weight.d_out()]).collect();
+    let factors = Factors { set, weights, x, d_in };
     // Sums of sixteen for each output and row: as many as registers hold, beside weights and x.
     match (rows, set.is_wide()) {
         (1, _) => factors.by_tiles::<4, 1>(&mut products),
@@ -66,29 +57,10 @@ impl Factors<'_> {
             .map(|first| first..d_in.min(first + at_once))
             .map(|columns| x.chunks(R * d_in).map(|x| Tile::new(x, d_in, columns.clone())).collect())
             .collect();
-        let d_out: usize = weights.iter().map(|weight| weight.d_out()).sum();
-        let (tasks, threads) = ((d_out * d_in).div_ceil(TASK), rayon::current_num_threads());
-        // About as many for every thread, since the thread with one more would be waited for.
-        let tasks = if tasks > threads { tasks.next_multiple_of(threads) } else { tasks };
-        let outputs = d_out.div_ceil(tasks).next_multiple_of(O);
-        let tasks = d_out.div_ceil(outputs);
-        let task = |(at, pieces): (usize, &mut [&mut [f32]])| {
-            // The first of the outputs, counted from where the weight begins; 0 for weights that begin within the task.
-            let mut first = at * outputs;
-            for (weight, product) in pieces.chunks_exact_mut(rows).enumerate() {
-                let d_out = weights[weight].d_out();
-                if !product[0].is_empty() {
-                    let after = weights.get(weight + 1).map_or(&[][..], |next| next.bytes());
-                    weights[weight].with(Outputs::<O, R> { set, product, first, d_out, after, tiles: &tiles });
-                }
-                first = first.saturating_sub(d_out);
-            }
-        };
-        let mut pieces = cut(products, rows, outputs, tasks);
-        match tasks {
-            1 => task((0, &mut pieces)),
-            _ => pieces.par_chunks_mut(weights.len() * rows).enumerate().for_each(task),
-        }
+        share(products, rows, d_in, O, |Piece { product: at, first, rows }| {
+            let (d_out, after) = (weights[at].d_out(), weights.get(at + 1).map_or(&[][..], |next| next.bytes()));
+            weights[at].with(Outputs::<O, R> { set, product: rows, first, d_out, after, tiles: &tiles });
+        });
     }
 }
 

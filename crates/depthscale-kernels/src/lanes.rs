@@ -5,6 +5,9 @@
 
 use pulp::{Simd, WithSimd};
 
+#[cfg(target_arch = "x86_64")]
+use crate::vnni::Vnni;
+
 /// How many.
 pub(crate) const LANES: usize = 16;
 
@@ -50,6 +53,8 @@ pub(crate) trait WithLanes {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Set {
     #[cfg(target_arch = "x86_64")]
+    Vnni(Vnni),
+    #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
@@ -61,6 +66,9 @@ impl Set {
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
+            if let Some(vnni) = Vnni::try_new() {
+                return Self::Vnni(vnni);
+            }
             if let Some(v4) = pulp::x86::V4::try_new() {
                 return Self::Avx512(Avx512(v4));
             }
@@ -79,6 +87,7 @@ impl Set {
         {
             sets.extend(pulp::x86::V3::try_new().map(|v3| Self::Avx2(Avx2(v3))));
             sets.extend(pulp::x86::V4::try_new().map(|v4| Self::Avx512(Avx512(v4))));
+            sets.extend(Vnni::try_new().map(Self::Vnni));
         }
         sets
     }
@@ -87,18 +96,27 @@ impl Set {
     pub(crate) fn is_wide(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => Avx512::WIDE,
+            Self::Vnni(_) | Self::Avx512(_) => Avx512::WIDE,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => Avx2::WIDE,
             Self::Portable => Portable::WIDE,
         }
     }
 
+    /// Whether it multiplies and adds whole numbers of a byte in fewer steps than floats.
+    #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "products on flex are computed with them"))]
+    pub(crate) fn adds_bytes(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self, Self::Vnni(_));
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
     /// Does some work with it.
     pub(crate) fn run(self, work: impl WithLanes) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(lanes) => lanes.0.vectorize(Call(lanes, work)),
+            Self::Vnni(Vnni { floats: lanes, .. }) | Self::Avx512(lanes) => lanes.0.vectorize(Call(lanes, work)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(lanes) => lanes.0.vectorize(Call(lanes, work)),
             Self::Portable => pulp::Arch::new().dispatch(OnPortable(work)),

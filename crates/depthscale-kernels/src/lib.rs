@@ -41,6 +41,10 @@ mod cut;
 mod decode;
 #[cfg(feature = "flex")]
 mod few_rows;
+#[cfg(all(feature = "flex", target_arch = "x86_64"))]
+mod fixed;
+#[cfg(all(feature = "flex", target_arch = "x86_64"))]
+mod fixed_rows;
 #[cfg(feature = "flex")]
 mod flex;
 #[cfg(feature = "flex")]
@@ -68,6 +72,9 @@ mod tile;
 mod tracked;
 #[cfg(feature = "flex")]
 mod vector;
+#[cfg(target_arch = "x86_64")]
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "products on flex are computed with it"))]
+mod vnni;
 #[cfg(feature = "flex")]
 mod weights;
 mod workers;

@@ -33,6 +33,10 @@ pub fn keeps_packed<B: Backend>() -> bool {
 
 /// `x w^T` of a weight in fewer bits, computed in f32.
 ///
+/// On flex, where the machine adds up bytes (AVX-512 VNNI), products with blocks take x as whole numbers of 16 bits, with a scale
+/// for every 32 elements of a row: each element is off by at most a 64,000th of the largest of its 32, where a code of 8 bits is
+/// by a 254th. A row with an element that is not finite has products that are not numbers.
+///
 /// # Shapes
 /// - weight: `[out, in]`
 /// - x: `[rows, in]`, cast to f32
@@ -101,7 +105,10 @@ mod fast {
     use burn::tensor::backend::Backend;
     use burn::tensor::{DType, FloatDType, Shape, Tensor, TensorData};
     use burn_flex::FlexTensor;
+    use depthscale_types::WeightFormat;
 
+    #[cfg(target_arch = "x86_64")]
+    use crate::fixed_rows;
     use crate::lanes::Set;
     use crate::packed::PackedWeight;
     use crate::stored::StoredWeight;
@@ -166,10 +173,39 @@ mod fast {
 
     /// `x w^T` of every weight, as `[rows, out]`.
     fn multiply<const N: usize>(set: Set, weights: [AnyWeights<'_>; N], x: &[f32], d_in: usize) -> [Vec<f32>; N] {
+        let mut products = [const { Vec::new() }; N];
+        // Those that are computed in the same way go together.
+        for format in [None, Some(WeightFormat::Q8), Some(WeightFormat::Q4)] {
+            let alike = weights.into_iter().enumerate().filter(|(_, weight)| in_whole_numbers(set, weight) == format);
+            let (places, alike): (Vec<usize>, Vec<AnyWeights<'_>>) = alike.unzip();
+            let found = match format {
+                _ if alike.is_empty() => continue,
+                None => in_floats(set, &alike, x, d_in),
+                #[cfg(target_arch = "x86_64")]
+                Some(_) => fixed_rows::multiply(set, &alike, x, d_in),
+                #[cfg(not(target_arch = "x86_64"))]
+                Some(_) => unreachable!("no set adds bytes"),
+            };
+            for (place, product) in places.into_iter().zip(found) {
+                products[place] = product;
+            }
+        }
+        products
+    }
+
+    /// The format of a weight whose products are computed in whole numbers.
+    fn in_whole_numbers(set: Set, weight: &AnyWeights<'_>) -> Option<WeightFormat> {
+        match weight {
+            AnyWeights::Packed(packed) if set.adds_bytes() => Some(packed.format()).filter(|format| format.is_blocks()),
+            _ => None,
+        }
+    }
+
+    fn in_floats(set: Set, weights: &[AnyWeights<'_>], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
         if x.len() / d_in <= FEW_ROWS {
             return few_rows::multiply(set, weights, x, d_in);
         }
-        weights.map(|weight| weight.with(ManyRows { set, x, d_out: weight.d_out(), d_in }))
+        weights.iter().map(|weight| weight.with(ManyRows { set, x, d_out: weight.d_out(), d_in })).collect()
     }
 
     struct ManyRows<'a> {
@@ -190,8 +226,6 @@ mod fast {
 
     #[cfg(test)]
     mod tests {
-        use depthscale_types::WeightFormat;
-
         use super::*;
 
         fn values(n: usize, seed: usize) -> Vec<f32> {
@@ -212,26 +246,55 @@ mod fast {
                     for rows in [1, 2, 3, 4, 5, 8, 9, 16, 17, 40, 64, 70] {
                         let x = values(rows * d_in, 2);
                         for set in Set::all() {
-                            // Both kernels, whichever the number of rows would take.
-                            let [by_few] = few_rows::multiply(set, [weights], &x, d_in);
-                            let products = [by_few, weights.with(ManyRows { set, x: &x, d_out, d_in })];
+                            // All kernels, whichever the number of rows would take.
+                            let mut products = few_rows::multiply(set, &[weights], &x, d_in);
+                            products.push(weights.with(ManyRows { set, x: &x, d_out, d_in }));
+                            products.extend(multiply(set, [weights], &x, d_in));
                             for (kernel, product) in products.iter().enumerate() {
+                                assert_eq!(product.len(), rows * d_out);
+                                // Thousands of terms are added one after the other. No element of x is larger than 1.01, nor
+                                // rounded by more than a part of it.
+                                let in_whole_numbers = kernel == 2 && in_whole_numbers(set, &weights).is_some();
+                                let rounded = if in_whole_numbers { 1.01 / 64_000.0 } else { 0.0 };
                                 for (at, found) in product.iter().enumerate() {
                                     let (row, out) = (at / d_out, at % d_out);
-                                    let factors = weight[out * d_in..].iter().zip(&x[row * d_in..]).take(d_in);
-                                    let terms = factors.map(|(w, x)| f64::from(*w) * f64::from(*x));
-                                    let (sum, size) =
-                                        terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
-                                    // Thousands of terms are added one after the other.
-                                    let close = (f64::from(*found) - sum).abs() <= 5e-6 * (1e-3 + size);
+                                    let mut sum = 0.0;
+                                    let mut error = 5e-9;
+                                    for (w, x) in weight[out * d_in..].iter().zip(&x[row * d_in..]).take(d_in) {
+                                        let (w, x) = (f64::from(*w), f64::from(*x));
+                                        sum += w * x;
+                                        error += 5e-6 * (w * x).abs() + rounded * w.abs();
+                                    }
                                     assert!(
-                                        close,
+                                        (f64::from(*found) - sum).abs() <= error,
                                         "{set:?} {format} {d_out}x{d_in}, {rows} rows, kernel {kernel}, {at}"
                                     );
                                 }
-                                assert_eq!(product.len(), rows * d_out);
                             }
                         }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_not_finite_stays_in_its_row() {
+            let (d_out, d_in) = (37, 320);
+            let floats = values(d_out * d_in, 1);
+            for format in WeightFormat::ALL {
+                let packed = PackedWeight::pack(format, [d_out, d_in], &floats).ok();
+                let plain = AnyWeights::Plain(Plain { weight: &floats, d_in });
+                let weights = packed.as_ref().map_or(plain, AnyWeights::Packed);
+                for (rows, element) in [(2, f32::NAN), (8, f32::INFINITY), (40, f32::NEG_INFINITY)] {
+                    let x = values(rows * d_in, 2);
+                    let mut with_element = x.clone();
+                    with_element[d_in + 7] = element;
+                    for set in Set::all() {
+                        let [expected] = multiply(set, [weights], &x, d_in);
+                        let [found] = multiply(set, [weights], &with_element, d_in);
+                        assert!(found[d_out..2 * d_out].iter().all(|value| !value.is_finite()), "{set:?} {format}");
+                        let other_rows = |product: &[f32]| [&product[..d_out], &product[2 * d_out..]].concat();
+                        assert_eq!(other_rows(&found), other_rows(&expected), "{set:?} {format}");
                     }
                 }
             }

@@ -1,0 +1,122 @@
+//! Rows of x in fixed point: whole numbers of 16 bits, with a scale for every 32 elements.
+
+use depthscale_types::WeightFormat;
+
+const BLOCK: usize = WeightFormat::BLOCK;
+
+/// The largest number: both of its bytes fit if numbers are rounded to the nearest multiple of 256 first.
+const LARGEST: f32 = 32_639.0;
+
+/// Elements whose largest magnitude is below this count as zeros: the inverse of their scale would be infinite.
+const SMALLEST: f32 = 1e-30;
+
+/// 32 elements of `R` rows.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(crate) struct Fixed<const R: usize> {
+    /// Numbers are 256 times these
+    pub(crate) high: [[i8; BLOCK]; R],
+    /// and these.
+    pub(crate) low: [[i8; BLOCK]; R],
+    /// What products with numbers that are `more` too large have to be less.
+    pub(crate) excess: [i32; R],
+    /// What a number is worth; not a number where an element is not finite.
+    pub(crate) scale: [f32; R],
+}
+
+impl<const R: usize> Fixed<R> {
+    /// At most `R` rows, `[rows, in]`; rows that lack are zeros. They are to be multiplied with numbers that are `more` too large.
+    ///
+    /// It is `#[inline(always)]`, to be compiled for the instructions of where it is called.
+    #[inline(always)]
+    pub(crate) fn rows(x: &[f32], d_in: usize, more: i32) -> Vec<Self> {
+        let zeros = Self { high: [[0; BLOCK]; R], low: [[0; BLOCK]; R], excess: [0; R], scale: [0.0; R] };
+        let mut blocks = vec![zeros; d_in / BLOCK];
+        for (row, x) in x.chunks_exact(d_in).enumerate() {
+            for (block, x) in blocks.iter_mut().zip(x.as_chunks().0) {
+                block.set(row, x, more);
+            }
+        }
+        blocks
+    }
+
+    #[inline(always)]
+    fn set(&mut self, row: usize, x: &[f32; BLOCK], more: i32) {
+        /// Added and subtracted, it rounds to a whole number, which are the last bits of the sum.
+        const ROUND: f32 = 12_582_912.0;
+        // Bits of magnitudes are in their order, those of what is not finite the last.
+        let largest = x.iter().fold(0, |largest, x| x.abs().to_bits().max(largest));
+        let largest = f32::from_bits(largest);
+        let inverse = if largest < SMALLEST { 0.0 } else { LARGEST / largest };
+        let mut sum = 0;
+        for ((high, low), x) in self.high[row].iter_mut().zip(&mut self.low[row]).zip(x) {
+            let number = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+            let nearest = (number + 128) >> 8;
+            *high = nearest as i8;
+            *low = (number - (nearest << 8)) as i8;
+            sum += number;
+        }
+        self.excess[row] = more * sum;
+        self.scale[row] = if largest.is_finite() { largest / LARGEST } else { f32::NAN };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value<const R: usize>(block: &Fixed<R>, row: usize, at: usize) -> f32 {
+        (f32::from(block.high[row][at]) * 256.0 + f32::from(block.low[row][at])) * block.scale[row]
+    }
+
+    proptest! {
+        #[test]
+        fn elements_move_by_a_part_of_the_largest(
+            x in prop::collection::vec(-1.0f32..1.0, 3 * 64),
+            power in -20i32..25,
+        ) {
+            let x: Vec<f32> = x.into_iter().map(|x| x * 10f32.powi(power)).collect();
+            let blocks = Fixed::<4>::rows(&x, 64, 8);
+            prop_assert_eq!(blocks.len(), 2);
+            for (row, x) in x.chunks(64).enumerate() {
+                for (block, x) in blocks.iter().zip(x.chunks(BLOCK)) {
+                    let largest = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+                    let mut sum = 0;
+                    for (at, x) in x.iter().enumerate() {
+                        prop_assert!((value(block, row, at) - x).abs() <= largest / 64_000.0);
+                        sum += 256 * i32::from(block.high[row][at]) + i32::from(block.low[row][at]);
+                    }
+                    prop_assert_eq!(8 * sum, block.excess[row]);
+                    prop_assert_eq!(block.scale[3], 0.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_magnitudes_fit() {
+        let x: [f32; BLOCK] = std::array::from_fn(|at| if at % 2 == 0 { 3.0 } else { -3.0 });
+        let [block] = Fixed::<1>::rows(&x, BLOCK, 8)[..] else { panic!("one block") };
+        assert!((0..BLOCK).all(|at| (value(&block, 0, at) - x[at]).abs() < 1e-6));
+    }
+
+    #[test]
+    fn zeros_stay_and_what_is_not_finite_is_told() {
+        let rows = |element: f32| {
+            let mut x = [0.0; BLOCK];
+            x[7] = element;
+            let [block] = Fixed::<1>::rows(&x, BLOCK, 8)[..] else { panic!("one block") };
+            block
+        };
+        for element in [0.0, -0.0, 1e-38, f32::from_bits(1)] {
+            let block = rows(element);
+            assert!((0..BLOCK).all(|at| value(&block, 0, at) == 0.0), "{element}");
+        }
+        for element in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(rows(element).scale[0].is_nan(), "{element}");
+        }
+        let block = rows(f32::MAX);
+        assert!(block.scale[0].is_finite() && (value(&block, 0, 7) / f32::MAX - 1.0).abs() < 1e-6);
+    }
+}

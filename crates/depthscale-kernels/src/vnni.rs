@@ -1,0 +1,155 @@
+//! Whole numbers, four bytes of sixteen outputs at once, in AVX-512 with VNNI.
+
+use std::arch::x86_64::{__m128i, __m512i};
+
+use pulp::x86::V4;
+
+use crate::lanes::{Avx512, LANES, Lanes};
+
+/// Four bytes each of sixteen outputs, or a sum for each.
+pub(crate) type Whole = __m512i;
+/// Sixteen floats.
+pub(crate) type Floats = <Avx512 as Lanes>::Floats;
+
+pulp::simd_type! {
+    /// The sets of [`V4`] and VNNI.
+    struct Instructions {
+        sse: "sse",
+        sse2: "sse2",
+        fxsr: "fxsr",
+        sse3: "sse3",
+        ssse3: "ssse3",
+        sse4_1: "sse4.1",
+        sse4_2: "sse4.2",
+        popcnt: "popcnt",
+        avx: "avx",
+        avx2: "avx2",
+        bmi1: "bmi1",
+        bmi2: "bmi2",
+        fma: "fma",
+        lzcnt: "lzcnt",
+        avx512f: "avx512f",
+        avx512bw: "avx512bw",
+        avx512cd: "avx512cd",
+        avx512dq: "avx512dq",
+        avx512vl: "avx512vl",
+        avx512vnni: "avx512vnni",
+    }
+}
+
+/// That the machine has them. All is `#[inline(always)]`, to be compiled for the instructions of where it is called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vnni {
+    instructions: Instructions,
+    pub(crate) floats: Avx512,
+}
+
+impl Vnni {
+    pub(crate) fn try_new() -> Option<Self> {
+        Some(Self { instructions: Instructions::try_new()?, floats: Avx512(V4::try_new()?) })
+    }
+
+    /// Does some work, compiled for them; it is `#[inline(always)]`.
+    pub(crate) fn run<W: pulp::NullaryFnOnce>(self, work: W) -> W::Output {
+        self.instructions.vectorize(work)
+    }
+
+    #[inline(always)]
+    pub(crate) fn zeros(self) -> Whole {
+        self.instructions.avx512f._mm512_setzero_si512()
+    }
+
+    #[inline(always)]
+    pub(crate) fn splat(self, number: i32) -> Whole {
+        self.instructions.avx512f._mm512_set1_epi32(number)
+    }
+
+    #[inline(always)]
+    pub(crate) fn add(self, a: Whole, b: Whole) -> Whole {
+        self.instructions.avx512f._mm512_add_epi32(a, b)
+    }
+
+    /// `a - b`.
+    #[inline(always)]
+    pub(crate) fn subtract(self, a: Whole, b: Whole) -> Whole {
+        self.instructions.avx512f._mm512_sub_epi32(a, b)
+    }
+
+    /// Sums times 256.
+    #[inline(always)]
+    pub(crate) fn times_256(self, sums: Whole) -> Whole {
+        self.instructions.avx512f._mm512_slli_epi32::<8>(sums)
+    }
+
+    /// Adds the products of the four bytes of every output, unsigned, with four signed ones.
+    #[inline(always)]
+    pub(crate) fn add_products(self, sums: Whole, codes: Whole, x: [i8; 4]) -> Whole {
+        let x = self.splat(i32::from_le_bytes(x.map(|x| x as u8)));
+        // SAFETY: the machine has the instructions, or there would be no `self`.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::arch::x86_64::_mm512_dpbusd_epi32(sums, codes, x)
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn to_floats(self, sums: Whole) -> Floats {
+        self.instructions.avx512f._mm512_cvtepi32_ps(sums)
+    }
+
+    /// Signed bytes, 128 more than they are.
+    #[inline(always)]
+    pub(crate) fn plus_128(self, bytes: Whole) -> Whole {
+        self.instructions.avx512f._mm512_xor_si512(bytes, self.splat(0x8080_8080_u32 as i32))
+    }
+
+    /// The low halves of bytes and the high ones.
+    #[inline(always)]
+    pub(crate) fn nibbles(self, bytes: Whole) -> [Whole; 2] {
+        let (f, low) = (self.instructions.avx512f, self.splat(0x0f0f_0f0f));
+        [f._mm512_and_si512(bytes, low), f._mm512_and_si512(f._mm512_srli_epi32::<4>(bytes), low)]
+    }
+
+    /// The even and the odd ones of 16-bit floats (IEEE 754 half), two of every output.
+    #[inline(always)]
+    pub(crate) fn halves(self, pairs: Whole) -> [Floats; 2] {
+        let f = self.instructions.avx512f;
+        let half = |pairs| f._mm512_cvtph_ps(f._mm512_cvtepi32_epi16(pairs));
+        [half(pairs), half(f._mm512_srli_epi32::<16>(pairs))]
+    }
+
+    /// Four bytes each of sixteen rows, from the first four to the last of sixteen. Rows begin `stride` bytes after one another.
+    ///
+    /// # Panics
+    /// If there are fewer bytes.
+    #[inline(always)]
+    pub(crate) fn turn(self, rows: &[u8], stride: usize) -> [Whole; 4] {
+        let f = self.instructions.avx512f;
+        assert!(rows.len() >= (LANES - 1) * stride + 16);
+        let row = |row: usize| -> __m128i {
+            let bytes = rows.as_ptr().wrapping_add(row * stride).cast();
+            // SAFETY: sixteen bytes from there on are within `rows`, as was just asserted for the last row. A check for each takes
+            // a sixth of the time of a product.
+            #[allow(unsafe_code)]
+            unsafe {
+                std::arch::x86_64::_mm_loadu_si128(bytes)
+            }
+        };
+        // Four rows each, four apart, so that what is exchanged stays within a quarter of a vector.
+        let fours = |first: usize| {
+            let four = f._mm512_castsi128_si512(row(first));
+            let four = f._mm512_inserti32x4::<1>(four, row(first + 4));
+            let four = f._mm512_inserti32x4::<2>(four, row(first + 8));
+            f._mm512_inserti32x4::<3>(four, row(first + 12))
+        };
+        let [a, b, c, d] = [fours(0), fours(1), fours(2), fours(3)];
+        let low = [f._mm512_unpacklo_epi32(a, b), f._mm512_unpacklo_epi32(c, d)];
+        let high = [f._mm512_unpackhi_epi32(a, b), f._mm512_unpackhi_epi32(c, d)];
+        [
+            f._mm512_unpacklo_epi64(low[0], low[1]),
+            f._mm512_unpackhi_epi64(low[0], low[1]),
+            f._mm512_unpacklo_epi64(high[0], high[1]),
+            f._mm512_unpackhi_epi64(high[0], high[1]),
+        ]
+    }
+}
