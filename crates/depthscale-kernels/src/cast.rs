@@ -58,10 +58,16 @@ mod fast {
 
     fn round_all<H: Element + Default>(values: &[f32], round: impl Fn(&mut [H], &[f32]) + Sync) -> Vec<H> {
         let mut rounded = vec![H::default(); values.len()];
-        fill_pieces(&mut rounded, PIECE, |at, rounded| round(rounded, &values[at * PIECE..][..rounded.len()]));
+        fill_pieces(
+            &mut rounded,
+            PIECE,
+            #[inline(always)]
+            |at, rounded| round(rounded, &values[at * PIECE..][..rounded.len()]),
+        );
         rounded
     }
 
+    #[inline(always)]
     fn to_f16(rounded: &mut [f16], values: &[f32]) {
         for (rounded, values) in rounded.chunks_mut(LANES).zip(values.chunks(LANES)) {
             let mut bounded = [0.0; LANES];

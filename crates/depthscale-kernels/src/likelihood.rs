@@ -47,19 +47,24 @@ mod fast {
             let rows = logits.rows();
             let (mut losses, mut sums) = (vec![0.0; rows], vec![0.0; rows]);
             let piece = task_rows(logits.columns);
-            fill_both([&mut losses, &mut sums], [piece, piece], |at, losses, sums| {
-                for (row, (loss, log_sum)) in losses.iter_mut().zip(sums).enumerate() {
-                    let row = at * piece + row;
-                    let logits = logits.row(row);
-                    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    let mut sum = 0.0;
-                    for logit in logits {
-                        sum += exp(logit - largest);
+            fill_both(
+                [&mut losses, &mut sums],
+                [piece, piece],
+                #[inline(always)]
+                |at, losses, sums| {
+                    for (row, (loss, log_sum)) in losses.iter_mut().zip(sums).enumerate() {
+                        let row = at * piece + row;
+                        let logits = logits.row(row);
+                        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                        let mut sum = 0.0;
+                        for logit in logits {
+                            sum += exp(logit - largest);
+                        }
+                        *log_sum = largest + sum.ln();
+                        *loss = *log_sum - logits[self.targets[row] as usize];
                     }
-                    *log_sum = largest + sum.ln();
-                    *loss = *log_sum - logits[self.targets[row] as usize];
-                }
-            });
+                },
+            );
             (losses, [rows, 1], sums)
         }
 
@@ -68,15 +73,20 @@ mod fast {
             let columns = logits.columns;
             let mut gradient = vec![0.0; logits.values.len()];
             let piece = task_rows(columns);
-            fill_pieces(&mut gradient, piece * columns, |at, gradient| {
-                for (row, gradient) in gradient.chunks_exact_mut(columns).enumerate() {
-                    let row = at * piece + row;
-                    for (gradient, logit) in gradient.iter_mut().zip(logits.row(row)) {
-                        *gradient = upstream[row] * exp(logit - sums[row]);
+            fill_pieces(
+                &mut gradient,
+                piece * columns,
+                #[inline(always)]
+                |at, gradient| {
+                    for (row, gradient) in gradient.chunks_exact_mut(columns).enumerate() {
+                        let row = at * piece + row;
+                        for (gradient, logit) in gradient.iter_mut().zip(logits.row(row)) {
+                            *gradient = upstream[row] * exp(logit - sums[row]);
+                        }
+                        gradient[self.targets[row] as usize] -= upstream[row];
                     }
-                    gradient[self.targets[row] as usize] -= upstream[row];
-                }
-            });
+                },
+            );
             [Some(gradient)]
         }
     }

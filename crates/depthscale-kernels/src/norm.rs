@@ -60,16 +60,21 @@ mod fast {
             let (rows, width, eps) = (x.rows(), x.columns, self.eps);
             let (mut y, mut factors) = (vec![0.0; x.values.len()], vec![0.0; rows]);
             let piece = task_rows(width);
-            fill_both([&mut y, &mut factors], [piece * width, piece], |at, y, factors| {
-                for (row, (y, factor)) in y.chunks_exact_mut(width).zip(factors).enumerate() {
-                    let x = x.row(at * piece + row);
-                    *factor = (dot(x, x) / width as f32 + eps).sqrt().recip();
-                    match weight {
-                        Some(weight) => scale(y, *factor, x, weight),
-                        None => add_scaled(y, *factor, x),
+            fill_both(
+                [&mut y, &mut factors],
+                [piece * width, piece],
+                #[inline(always)]
+                |at, y, factors| {
+                    for (row, (y, factor)) in y.chunks_exact_mut(width).zip(factors).enumerate() {
+                        let x = x.row(at * piece + row);
+                        *factor = (dot(x, x) / width as f32 + eps).sqrt().recip();
+                        match weight {
+                            Some(weight) => scale(y, *factor, x, weight),
+                            None => add_scaled(y, *factor, x),
+                        }
                     }
-                }
-            });
+                },
+            );
             (y, [rows, width], factors)
         }
 
@@ -78,22 +83,27 @@ mod fast {
             let width = x.columns;
             let mut gradient = vec![0.0; x.values.len()];
             let piece = task_rows(width);
-            fill_pieces(&mut gradient, piece * width, |at, gradient| {
-                for (row, gradient) in gradient.chunks_exact_mut(width).enumerate() {
-                    let row = at * piece + row;
-                    let (x, upstream) = (x.row(row), &upstream[row * width..(row + 1) * width]);
-                    let f = factors[row];
-                    match weight {
-                        Some(weight) => scale(gradient, 1.0, upstream, weight),
-                        None => gradient.copy_from_slice(upstream),
+            fill_pieces(
+                &mut gradient,
+                piece * width,
+                #[inline(always)]
+                |at, gradient| {
+                    for (row, gradient) in gradient.chunks_exact_mut(width).enumerate() {
+                        let row = at * piece + row;
+                        let (x, upstream) = (x.row(row), &upstream[row * width..(row + 1) * width]);
+                        let f = factors[row];
+                        match weight {
+                            Some(weight) => scale(gradient, 1.0, upstream, weight),
+                            None => gradient.copy_from_slice(upstream),
+                        }
+                        let mean = dot(gradient, x) / width as f32;
+                        let pull = -mean * f * f * f;
+                        for (gradient, x) in gradient.iter_mut().zip(x) {
+                            *gradient = *gradient * f + pull * x;
+                        }
                     }
-                    let mean = dot(gradient, x) / width as f32;
-                    let pull = -mean * f * f * f;
-                    for (gradient, x) in gradient.iter_mut().zip(x) {
-                        *gradient = *gradient * f + pull * x;
-                    }
-                }
-            });
+                },
+            );
             gradient
         }
     }

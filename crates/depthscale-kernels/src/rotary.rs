@@ -145,14 +145,19 @@ mod tracked {
         fn turn(&self, x: &[f32], columns: usize, [cos, sin]: [Matrix<'_>; 2], direction: f32) -> Vec<f32> {
             let mut turned = x.to_vec();
             let piece = task_rows(columns);
-            fill_pieces(&mut turned, piece * columns, |at, turned| {
-                for (row, heads) in turned.chunks_exact_mut(columns).enumerate() {
-                    let row = at * piece + row;
-                    for head in heads.chunks_exact_mut(2 * cos.columns) {
-                        rotate_head(head, cos.row(row), sin.row(row), direction, self.layout);
+            fill_pieces(
+                &mut turned,
+                piece * columns,
+                #[inline(always)]
+                |at, turned| {
+                    for (row, heads) in turned.chunks_exact_mut(columns).enumerate() {
+                        let row = at * piece + row;
+                        for head in heads.chunks_exact_mut(2 * cos.columns) {
+                            rotate_head(head, cos.row(row), sin.row(row), direction, self.layout);
+                        }
                     }
-                }
-            });
+                },
+            );
             turned
         }
     }

@@ -33,12 +33,17 @@ mod fast {
     impl Fused<2> for Add {
         fn forward(&self, [a, b]: [Matrix<'_>; 2]) -> (Vec<f32>, [usize; 2], Vec<f32>) {
             let mut sum = vec![0.0; a.values.len()];
-            fill_pieces(&mut sum, PIECE, |at, sum| {
-                let own = at * PIECE..at * PIECE + sum.len();
-                for ((sum, a), b) in sum.iter_mut().zip(&a.values[own.clone()]).zip(&b.values[own]) {
-                    *sum = a + b;
-                }
-            });
+            fill_pieces(
+                &mut sum,
+                PIECE,
+                #[inline(always)]
+                |at, sum| {
+                    let own = at * PIECE..at * PIECE + sum.len();
+                    for ((sum, a), b) in sum.iter_mut().zip(&a.values[own.clone()]).zip(&b.values[own]) {
+                        *sum = a + b;
+                    }
+                },
+            );
             (sum, [a.rows(), a.columns], Vec::new())
         }
 

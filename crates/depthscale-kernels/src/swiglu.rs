@@ -31,28 +31,38 @@ mod fast {
     impl Fused<2> for Swiglu {
         fn forward(&self, [gate, up]: [Matrix<'_>; 2]) -> (Vec<f32>, [usize; 2], Vec<f32>) {
             let mut y = vec![0.0; gate.values.len()];
-            fill_pieces(&mut y, PIECE, |at, y| {
-                let from = at * PIECE;
-                let (gate, up) = (&gate.values[from..from + y.len()], &up.values[from..from + y.len()]);
-                for ((y, &gate), up) in y.iter_mut().zip(gate).zip(up) {
-                    *y = gate * sigmoid(gate) * up;
-                }
-            });
+            fill_pieces(
+                &mut y,
+                PIECE,
+                #[inline(always)]
+                |at, y| {
+                    let from = at * PIECE;
+                    let (gate, up) = (&gate.values[from..from + y.len()], &up.values[from..from + y.len()]);
+                    for ((y, &gate), up) in y.iter_mut().zip(gate).zip(up) {
+                        *y = gate * sigmoid(gate) * up;
+                    }
+                },
+            );
             (y, [gate.rows(), gate.columns], Vec::new())
         }
 
         /// `d silu(x) = s (1 + x (1 - s))` with `s = sigmoid(x)`.
         fn backward(&self, [gate, up]: [Matrix<'_>; 2], _: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; 2] {
             let (mut of_gate, mut of_up) = (vec![0.0; upstream.len()], vec![0.0; upstream.len()]);
-            fill_both([&mut of_gate, &mut of_up], [PIECE, PIECE], |at, of_gate, of_up| {
-                let own = at * PIECE..at * PIECE + of_gate.len();
-                let inputs = gate.values[own.clone()].iter().zip(&up.values[own.clone()]).zip(&upstream[own]);
-                for ((of_gate, of_up), ((&gate, up), upstream)) in of_gate.iter_mut().zip(of_up).zip(inputs) {
-                    let s = sigmoid(gate);
-                    *of_up = upstream * gate * s;
-                    *of_gate = upstream * up * s * (1.0 + gate * (1.0 - s));
-                }
-            });
+            fill_both(
+                [&mut of_gate, &mut of_up],
+                [PIECE, PIECE],
+                #[inline(always)]
+                |at, of_gate, of_up| {
+                    let own = at * PIECE..at * PIECE + of_gate.len();
+                    let inputs = gate.values[own.clone()].iter().zip(&up.values[own.clone()]).zip(&upstream[own]);
+                    for ((of_gate, of_up), ((&gate, up), upstream)) in of_gate.iter_mut().zip(of_up).zip(inputs) {
+                        let s = sigmoid(gate);
+                        *of_up = upstream * gate * s;
+                        *of_gate = upstream * up * s * (1.0 + gate * (1.0 - s));
+                    }
+                },
+            );
             [Some(of_gate), Some(of_up)]
         }
     }

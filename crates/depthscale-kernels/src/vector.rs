@@ -1,6 +1,6 @@
 //! Loops over rows on all threads, compiled for the widest vectors the machine has.
 
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 /// Elements worth a task of their own.
@@ -14,13 +14,16 @@ pub(crate) fn task_rows(columns: usize) -> usize {
 
 /// Fills `output` in pieces of `piece` elements; `fill` is given a piece's index.
 ///
-/// `fill` should be `#[inline(always)]` down to its loops: it is compiled once for each set of vector instructions.
+/// `fill` is `#[inline(always)]` down to its loops: it is compiled once for each set of vector instructions, and only where it is
+/// inlined.
 pub(crate) fn fill_pieces<T: Send>(output: &mut [T], piece: usize, fill: impl Fn(usize, &mut [T]) + Sync) {
     let arch = Arch::new();
+    let fill = &fill;
     if output.len() <= piece {
-        return arch.dispatch(|| fill(0, output));
+        return arch.dispatch(Fill { fill, at: 0, piece: output });
     }
-    output.par_chunks_mut(piece).enumerate().for_each(|(at, piece)| arch.dispatch(|| fill(at, piece)));
+    let pieces = output.par_chunks_mut(piece).enumerate();
+    pieces.for_each(|(at, piece)| arch.dispatch(Fill { fill, at, piece }));
 }
 
 /// The same for two outputs whose pieces belong together.
@@ -30,28 +33,63 @@ pub(crate) fn fill_both(
     fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
     let arch = Arch::new();
-    let [first, second] = outputs;
+    let (fill, [first, second]) = (&fill, outputs);
     if first.len() <= pieces[0] {
-        return arch.dispatch(|| fill(0, first, second));
+        return arch.dispatch(FillBoth { fill, at: 0, first, second });
     }
     let both = first.par_chunks_mut(pieces[0]).zip(second.par_chunks_mut(pieces[1])).enumerate();
-    both.for_each(|(at, (first, second))| arch.dispatch(|| fill(at, first, second)));
+    both.for_each(|(at, (first, second))| arch.dispatch(FillBoth { fill, at, first, second }));
+}
+
+/// A call of a closure, which closures around it would keep from being inlined.
+struct Fill<'a, T, F> {
+    fill: &'a F,
+    at: usize,
+    piece: &'a mut [T],
+}
+
+impl<T, F: Fn(usize, &mut [T])> NullaryFnOnce for Fill<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        (self.fill)(self.at, self.piece);
+    }
+}
+
+/// The same with two pieces.
+struct FillBoth<'a, F> {
+    fill: &'a F,
+    at: usize,
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl<F: Fn(usize, &mut [f32], &mut [f32])> NullaryFnOnce for FillBoth<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        (self.fill)(self.at, self.first, self.second);
+    }
 }
 
 /// `e^x`, within 2 units in the last place; 0 below -87.3 and bounded above 88, in operations that vectorise.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    /// Added and subtracted, it rounds to a whole number.
+    /// Added and subtracted, it rounds to a whole number, which are the last bits of the sum. (Casts look for what is not a number,
+    /// one lane after the other.)
     const ROUND: f32 = 12_582_912.0;
     let bounded = x.clamp(-87.3, 88.0);
-    let n = bounded * std::f32::consts::LOG2_E + ROUND - ROUND;
+    let rounded = bounded * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     // ln 2 in two parts, so that the product with n is exact to more than f32.
     let r = bounded - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4_f32;
     for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
         p = p * r + coefficient;
     }
-    let power = f32::from_bits((((n as i32) + 127) << 23) as u32);
+    let power = f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     let value = (p * r * r + r + 1.0) * power;
     if x < -87.3 { 0.0 } else { value }
 }
