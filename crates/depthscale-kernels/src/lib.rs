@@ -10,7 +10,7 @@
 //! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
 //! | [`round_to`] | rows pass through f64, on one thread |
 //! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; of more rows both factors are turned first, on one thread, too |
-//! | [`project_packed`] | weights in fewer bits than f32 ([`PackedWeight`]) would be unpacked for every product |
+//! | [`project_packed`] | weights in fewer bits than f32 ([`PackedWeight`]) would be unpacked for every product; blocks are multiplied in whole numbers where the machine adds up bytes |
 //! | [`project_all`] | weights with the same rows would each be shared among threads, which wait for one another every time |
 //! | [`attend`] | all scores are in memory at once, a single query is computed on one thread, and sequences come one after the other |
 //! | [`rotate`] | strided slices and broadcasts run element by element, slower than the product before them |
