@@ -51,12 +51,12 @@ impl<const R: usize> Fixed<R> {
         let mut sum = 0;
         for ((high, low), x) in self.high[row].iter_mut().zip(&mut self.low[row]).zip(x) {
             let number = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-            let nearest = (number + 128) >> 8;
+            let nearest = number.wrapping_add(128) >> 8;
             *high = nearest as i8;
-            *low = (number - (nearest << 8)) as i8;
-            sum += number;
+            *low = number.wrapping_sub(nearest << 8) as i8;
+            sum = number.wrapping_add(sum);
         }
-        self.excess[row] = more * sum;
+        self.excess[row] = more.wrapping_mul(sum);
         self.scale[row] = if largest.is_finite() { largest / LARGEST } else { f32::NAN };
     }
 }
