@@ -31,7 +31,7 @@ mod fast {
     use rayon::prelude::*;
 
     use crate::fused::{Fused, Matrix, apply};
-    use crate::vector::{add_scaled, dot, fill_both, fill_pieces, task_rows};
+    use crate::vector::{add_scaled, dot, fill_both, fill_pieces, task_rows, vectorised};
 
     type Unchanged<B> = (Tensor<B, 2>, Option<Tensor<B, 1>>);
 
@@ -138,16 +138,19 @@ mod fast {
                 .par_chunks(piece * width)
                 .enumerate()
                 .map(|(at, upstream)| {
-                    pulp::Arch::new().dispatch(|| {
-                        let mut sum = vec![0.0; width];
-                        for (row, upstream) in upstream.chunks_exact(width).enumerate() {
-                            let row = at * piece + row;
-                            for ((sum, upstream), x) in sum.iter_mut().zip(upstream).zip(x.row(row)) {
-                                *sum += factors[row] * upstream * x;
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            let mut sum = vec![0.0; width];
+                            for (row, upstream) in upstream.chunks_exact(width).enumerate() {
+                                let row = at * piece + row;
+                                for ((sum, upstream), x) in sum.iter_mut().zip(upstream).zip(x.row(row)) {
+                                    *sum += factors[row] * upstream * x;
+                                }
                             }
-                        }
-                        sum
-                    })
+                            sum
+                        },
+                    )
                 })
                 .collect();
             let mut of_weight = vec![0.0; width];

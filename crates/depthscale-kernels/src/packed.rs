@@ -1,16 +1,15 @@
 //! Weights in fewer bits than f32.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use bytes::Bytes;
 use depthscale_types::WeightFormat;
 use half::{bf16, f16};
-use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use crate::decode::{Q4, Q8, Rows, decode_row};
 use crate::lanes::{LANES, Set, from_f16};
+use crate::vector::{ROUND, vectorised};
 
 const BLOCK: usize = WeightFormat::BLOCK;
 
@@ -237,48 +236,35 @@ const TASK: usize = 1 << 10;
 fn blocks<const N: usize, P: PackBlock<N>>(values: &[f32], codes: &mut [u8], scales: &mut [u8]) -> Option<usize> {
     let tasks =
         values.par_chunks(TASK * BLOCK).zip(codes.par_chunks_mut(TASK * N)).zip(scales.par_chunks_mut(TASK * 2));
-    let arch = Arch::new();
     let failed = tasks.enumerate().filter_map(|(task, ((values, codes), scales))| {
-        let blocks = Task::<N, P> { values, codes, scales, format: PhantomData };
-        arch.dispatch(blocks).map(|at| task * TASK * BLOCK + at)
+        let failed = vectorised(
+            #[inline(always)]
+            || pack_some::<N, P>(values, codes, scales),
+        );
+        failed.map(|at| task * TASK * BLOCK + at)
     });
     failed.min()
 }
 
-/// The blocks of a task. (A closure would not be compiled for the instructions of the machine.)
-struct Task<'a, const N: usize, P> {
-    values: &'a [f32],
-    codes: &'a mut [u8],
-    scales: &'a mut [u8],
-    format: PhantomData<P>,
-}
-
-impl<const N: usize, P: PackBlock<N>> NullaryFnOnce for Task<'_, N, P> {
-    /// The first element of the first block that does not fit.
-    type Output = Option<usize>;
-
-    #[inline(always)]
-    fn call(self) -> Option<usize> {
-        let Self { values, codes, scales, .. } = self;
-        let blocks = values.as_chunks().0.iter().zip(codes.as_chunks_mut().0).zip(scales.as_chunks_mut().0);
-        for (at, ((values, codes), scale)) in blocks.enumerate() {
-            match P::pack(values, codes) {
-                Some(found) => *scale = found.to_le_bytes(),
-                None => {
-                    let largest = (0..BLOCK).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()));
-                    return Some(at * BLOCK + largest.unwrap_or(0));
-                }
+/// Packs the blocks of a task; returns the first element of the first block that does not fit.
+#[inline(always)]
+fn pack_some<const N: usize, P: PackBlock<N>>(values: &[f32], codes: &mut [u8], scales: &mut [u8]) -> Option<usize> {
+    let blocks = values.as_chunks().0.iter().zip(codes.as_chunks_mut().0).zip(scales.as_chunks_mut().0);
+    for (at, ((values, codes), scale)) in blocks.enumerate() {
+        match P::pack(values, codes) {
+            Some(found) => *scale = found.to_le_bytes(),
+            None => {
+                let largest = (0..BLOCK).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs()));
+                return Some(at * BLOCK + largest.unwrap_or(0));
             }
         }
-        None
     }
+    None
 }
 
-/// The nearest whole number, the even one of two, of magnitudes below 2^22; where machines have no instruction for it, the
-/// standard library's takes a call.
+/// The nearest whole number, as [`ROUND`] finds it.
 #[inline(always)]
 fn round(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0;
     x + ROUND - ROUND
 }
 
@@ -348,7 +334,7 @@ impl PackBlock<16> for Q4 {
     }
 }
 
-/// The sum of what is made of each two elements.
+/// The sum of what is made of every two elements.
 #[inline(always)]
 fn sum_of(a: &[f32; BLOCK], b: &[f32; BLOCK], make: impl Fn(f32, f32) -> f32) -> f32 {
     let mut sums = [0.0; LANES];

@@ -141,7 +141,7 @@ mod fast {
     use super::first_key;
     use crate::fused::{Fused, Matrix};
     use crate::heads::HeadShape;
-    use crate::vector::{add_scaled, dot, exp};
+    use crate::vector::{add_scaled, dot, exp, vectorised};
 
     #[derive(Debug, Clone)]
     pub(super) struct Attention {
@@ -277,8 +277,12 @@ mod fast {
             let outputs = pieces(&mut mixed, &self.lengths, q.columns);
             let sums_of = pieces(&mut sums, &self.lengths, 2 * self.heads.n_heads);
             let work = outputs.into_par_iter().zip(sums_of).zip(starts(&self.lengths));
-            let arch = pulp::Arch::new();
-            work.for_each(|((mixed, sums), start)| arch.dispatch(|| self.mix_sequence(inputs, start, mixed, sums)));
+            work.for_each(|((mixed, sums), start)| {
+                vectorised(
+                    #[inline(always)]
+                    || self.mix_sequence(inputs, start, mixed, sums),
+                );
+            });
             (mixed, [q.rows(), q.columns], sums)
         }
 
@@ -290,9 +294,11 @@ mod fast {
             let of_k = pieces(of_k, &self.lengths, inputs[1].columns);
             let of_v = pieces(of_v, &self.lengths, inputs[2].columns);
             let work = of_q.into_par_iter().zip(of_k).zip(of_v).zip(starts(&self.lengths));
-            let arch = pulp::Arch::new();
             work.for_each(|(((of_q, of_k), of_v), start)| {
-                arch.dispatch(|| self.pull_sequence(inputs, start, sums, upstream, [of_q, of_k, of_v]));
+                vectorised(
+                    #[inline(always)]
+                    || self.pull_sequence(inputs, start, sums, upstream, [&mut *of_q, &mut *of_k, &mut *of_v]),
+                );
             });
             gradients.map(Some)
         }

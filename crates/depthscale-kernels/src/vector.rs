@@ -12,18 +12,37 @@ pub(crate) fn task_rows(columns: usize) -> usize {
     (TASK / columns.max(1)).max(1)
 }
 
-/// Fills `output` in pieces of `piece` elements; `fill` is given a piece's index.
+/// Does some work, compiled for the widest vectors.
 ///
-/// `fill` is `#[inline(always)]` down to its loops: it is compiled once for each set of vector instructions, and only where it is
-/// inlined.
-pub(crate) fn fill_pieces<T: Send>(output: &mut [T], piece: usize, fill: impl Fn(usize, &mut [T]) + Sync) {
-    let arch = Arch::new();
-    let fill = &fill;
-    if output.len() <= piece {
-        return arch.dispatch(Fill { fill, at: 0, piece: output });
+/// The closure is marked `#[inline(always)]`, and so is what it calls, down to the loops: only what is inlined here is compiled for
+/// them. A closure given to [`Arch::dispatch`] itself is called through another function, and is not.
+pub(crate) fn vectorised<R>(work: impl FnMut() -> R) -> R {
+    Arch::new().dispatch(Work(work))
+}
+
+struct Work<F>(F);
+
+impl<R, F: FnMut() -> R> NullaryFnOnce for Work<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn call(mut self) -> R {
+        (self.0)()
     }
-    let pieces = output.par_chunks_mut(piece).enumerate();
-    pieces.for_each(|(at, piece)| arch.dispatch(Fill { fill, at, piece }));
+}
+
+/// Fills `output` in pieces of `piece` elements; `fill` is given a piece's index, and is marked as [`vectorised`] wants it.
+pub(crate) fn fill_pieces<T: Send>(output: &mut [T], piece: usize, fill: impl Fn(usize, &mut [T]) + Sync) {
+    let fill = |(at, piece): (usize, &mut [T])| {
+        vectorised(
+            #[inline(always)]
+            || fill(at, piece),
+        )
+    };
+    if output.len() <= piece {
+        return fill((0, output));
+    }
+    output.par_chunks_mut(piece).enumerate().for_each(fill);
 }
 
 /// The same for two outputs whose pieces belong together.
@@ -32,54 +51,27 @@ pub(crate) fn fill_both(
     pieces: [usize; 2],
     fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
-    let arch = Arch::new();
-    let (fill, [first, second]) = (&fill, outputs);
+    let fill = |(at, (first, second)): (usize, (&mut [f32], &mut [f32]))| {
+        vectorised(
+            #[inline(always)]
+            || fill(at, first, second),
+        )
+    };
+    let [first, second] = outputs;
     if first.len() <= pieces[0] {
-        return arch.dispatch(FillBoth { fill, at: 0, first, second });
+        return fill((0, (first, second)));
     }
-    let both = first.par_chunks_mut(pieces[0]).zip(second.par_chunks_mut(pieces[1])).enumerate();
-    both.for_each(|(at, (first, second))| arch.dispatch(FillBoth { fill, at, first, second }));
+    first.par_chunks_mut(pieces[0]).zip(second.par_chunks_mut(pieces[1])).enumerate().for_each(fill);
 }
 
-/// A call of a closure, which closures around it would keep from being inlined.
-struct Fill<'a, T, F> {
-    fill: &'a F,
-    at: usize,
-    piece: &'a mut [T],
-}
-
-impl<T, F: Fn(usize, &mut [T])> NullaryFnOnce for Fill<'_, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        (self.fill)(self.at, self.piece);
-    }
-}
-
-/// The same with two pieces.
-struct FillBoth<'a, F> {
-    fill: &'a F,
-    at: usize,
-    first: &'a mut [f32],
-    second: &'a mut [f32],
-}
-
-impl<F: Fn(usize, &mut [f32], &mut [f32])> NullaryFnOnce for FillBoth<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        (self.fill)(self.at, self.first, self.second);
-    }
-}
+/// Added and subtracted, it rounds to the nearest whole number, the even one of two, below 2^22; that number is in the last bits of
+/// the sum. Where machines have no instruction for it the standard library's takes a call, and casts look for what is not a number,
+/// one lane after the other.
+pub(crate) const ROUND: f32 = 12_582_912.0;
 
 /// `e^x`, within 2 units in the last place; 0 below -87.3 and bounded above 88, in operations that vectorise.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    /// Added and subtracted, it rounds to a whole number, which are the last bits of the sum. (Casts look for what is not a number,
-    /// one lane after the other.)
-    const ROUND: f32 = 12_582_912.0;
     let bounded = x.clamp(-87.3, 88.0);
     let rounded = bounded * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;
