@@ -5,51 +5,52 @@ use rayon::prelude::*;
 /// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
 const TASK: usize = 1 << 16;
 
+/// Up to so many rows of x reading the weights decides how long a product takes; with more, multiplying does.
+pub(crate) const FEW_ROWS: usize = 16;
+
 /// Some outputs of a product.
 pub(crate) struct Piece<'a, 'p> {
     /// Which product.
     pub(crate) product: usize,
     /// The first of the outputs.
     pub(crate) first: usize,
-    /// Of every row.
-    pub(crate) rows: &'a mut [&'p mut [f32]],
+    /// The outputs, of every row of x.
+    pub(crate) outputs: &'a mut [&'p mut [f32]],
 }
 
-/// Rows from which on a thread's part of any product is worth a task.
-const MANY_ROWS: usize = 17;
-
-/// Has all threads fill products, `[rows, out]`, with weights of `d_in` elements an output. Products are shared as if they were
-/// one, their outputs one after the other, in multiples of `unit` outputs.
+/// Products of some rows with weights `[out, d_in]` each, as `[rows, out]`, filled by all threads: `fill` is given outputs that are
+/// zeros. Weights are shared as if they were one, their outputs one after the other, in multiples of `unit` outputs.
 pub(crate) fn share(
-    products: &mut [Vec<f32>],
+    d_outs: impl Iterator<Item = usize>,
     rows: usize,
     d_in: usize,
     unit: usize,
     fill: impl Fn(Piece<'_, '_>) + Sync,
-) {
-    let d_outs: Vec<usize> = products.iter().map(|product| product.len() / rows).collect();
+) -> Vec<Vec<f32>> {
+    let d_outs: Vec<usize> = d_outs.collect();
+    let mut products: Vec<Vec<f32>> = d_outs.iter().map(|d_out| vec![0.0; rows * d_out]).collect();
     let d_out: usize = d_outs.iter().sum();
     let (tasks, threads) = ((d_out * d_in).div_ceil(TASK), rayon::current_num_threads());
-    // About as many for every thread, since the thread with one more would be waited for.
-    let tasks = if tasks > threads || rows >= MANY_ROWS { tasks.next_multiple_of(threads) } else { tasks };
+    // About as many for every thread, since the thread with one more would be waited for; with many rows at least one for each.
+    let tasks = if tasks > threads || rows > FEW_ROWS { tasks.next_multiple_of(threads) } else { tasks };
     let outputs = d_out.div_ceil(tasks).next_multiple_of(unit);
     let tasks = d_out.div_ceil(outputs);
     let task = |(at, pieces): (usize, &mut [&mut [f32]])| {
         // The first of the outputs, counted from where the product begins; 0 for products that begin within the task.
         let mut first = at * outputs;
-        for (product, rows) in pieces.chunks_exact_mut(rows).enumerate() {
-            if !rows[0].is_empty() {
-                fill(Piece { product, first, rows });
+        for (product, outputs) in pieces.chunks_exact_mut(rows).enumerate() {
+            if !outputs[0].is_empty() {
+                fill(Piece { product, first, outputs });
             }
             first = first.saturating_sub(d_outs[product]);
         }
     };
-    let in_task = products.len() * rows;
-    let mut pieces = cut(products, rows, outputs, tasks);
+    let mut pieces = cut(&mut products, rows, outputs, tasks);
     match tasks {
         1 => task((0, &mut pieces)),
-        _ => pieces.par_chunks_mut(in_task).enumerate().for_each(task),
+        _ => pieces.par_chunks_mut(d_outs.len() * rows).enumerate().for_each(task),
     }
+    products
 }
 
 /// The pieces of products, `[rows, out]` with at least one of both, that tasks of so many outputs compute: by task, by product, by
@@ -87,5 +88,31 @@ mod tests {
             [vec![], vec![], vec![11.0], vec![13.0]],
         ];
         assert_eq!(pieces, of_tasks.concat());
+    }
+
+    #[test]
+    fn every_output_is_filled_once_by_any_number_of_threads() {
+        // Tasks that end within a product and with it, and fewer units than threads.
+        for (d_outs, d_in) in [(vec![300, 1, 77], 4096), (vec![5, 2], 32), (vec![16], 1 << 20)] {
+            for threads in [1, 2, 3, 40] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+                for rows in [1, 2, 17] {
+                    let fill = |Piece { product, first, outputs }: Piece<'_, '_>| {
+                        for (row, outputs) in outputs.iter_mut().enumerate() {
+                            for (output, value) in (first..).zip(outputs.iter_mut()) {
+                                *value += (product * 10_000 + row * 1000 + output + 1) as f32;
+                            }
+                        }
+                    };
+                    let products = pool.install(|| share(d_outs.iter().copied(), rows, d_in, 16, fill));
+                    for (product, (found, &d_out)) in products.iter().zip(&d_outs).enumerate() {
+                        let expected = (0..rows * d_out)
+                            .map(|at| (product * 10_000 + at / d_out * 1000 + at % d_out + 1) as f32)
+                            .collect::<Vec<_>>();
+                        assert_eq!(found, &expected, "{d_outs:?}, {threads} threads, {rows} rows");
+                    }
+                }
+            }
+        }
     }
 }

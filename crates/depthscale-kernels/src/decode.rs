@@ -19,20 +19,8 @@ const AHEAD_BLOCKS: usize = 1 << 12;
 /// The bytes of a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
-    codes: &'a [u8],
-    scales: &'a [u8],
-}
-
-impl<'a> Row<'a> {
-    #[inline(always)]
-    pub(crate) fn codes(&self) -> &'a [u8] {
-        self.codes
-    }
-
-    #[inline(always)]
-    pub(crate) fn scales(&self) -> &'a [u8] {
-        self.scales
-    }
+    pub(crate) codes: &'a [u8],
+    pub(crate) scales: &'a [u8],
 }
 
 /// The bytes of some rows.
@@ -60,6 +48,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The scales of rows.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn scales(&self, rows: Range<usize>) -> &'a [u8] {
         let of_row = self.width * self.scale_bytes / BLOCK;

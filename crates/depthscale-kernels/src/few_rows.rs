@@ -18,18 +18,16 @@ use crate::weights::{AnyWeights, Weights, WithWeights};
 /// `x w^T` of every weight, as `[rows, out]`.
 pub(crate) fn multiply(set: Set, weights: &[AnyWeights<'_>], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
     let rows = x.len() / d_in;
-    let mut products: Vec<Vec<f32>> = weights.iter().map(|weight| vec![0.0; rows * weight.d_out()]).collect();
     let factors = Factors { set, weights, x, d_in };
     // Sums of sixteen for each output and row: as many as registers hold, beside weights and x.
     match (rows, set.is_wide()) {
-        (1, _) => factors.by_tiles::<4, 1>(&mut products),
-        (2, true) => factors.by_tiles::<4, 2>(&mut products),
-        (2, false) => factors.by_tiles::<2, 2>(&mut products),
-        (3..=4, true) => factors.by_tiles::<2, 4>(&mut products),
-        (_, true) => factors.by_tiles::<2, 8>(&mut products),
-        (_, false) => factors.by_tiles::<1, 4>(&mut products),
+        (1, _) => factors.by_tiles::<4, 1>(),
+        (2, true) => factors.by_tiles::<4, 2>(),
+        (2, false) => factors.by_tiles::<2, 2>(),
+        (3..=4, true) => factors.by_tiles::<2, 4>(),
+        (_, true) => factors.by_tiles::<2, 8>(),
+        (_, false) => factors.by_tiles::<1, 4>(),
     }
-    products
 }
 
 /// Elements of x that are used for many outputs before the next: 24 KiB, so that a first cache has room for weights as well.
@@ -48,7 +46,7 @@ struct Factors<'a> {
 
 impl Factors<'_> {
     /// `O` outputs for `R` rows at a time.
-    fn by_tiles<const O: usize, const R: usize>(self, products: &mut [Vec<f32>]) {
+    fn by_tiles<const O: usize, const R: usize>(self) -> Vec<Vec<f32>> {
         let Self { set, weights, x, d_in } = self;
         let rows = x.len() / d_in;
         let at_once = d_in.div_ceil((R * d_in).div_ceil(KEPT)).next_multiple_of(COLUMNS);
@@ -57,10 +55,11 @@ impl Factors<'_> {
             .map(|first| first..d_in.min(first + at_once))
             .map(|columns| x.chunks(R * d_in).map(|x| Tile::new(x, d_in, columns.clone())).collect())
             .collect();
-        share(products, rows, d_in, O, |Piece { product: at, first, rows }| {
+        let d_outs = weights.iter().map(|weight| weight.d_out());
+        share(d_outs, rows, d_in, O, |Piece { product: at, first, outputs: product }| {
             let (d_out, after) = (weights[at].d_out(), weights.get(at + 1).map_or(&[][..], |next| next.bytes()));
-            weights[at].with(Outputs::<O, R> { set, product: rows, first, d_out, after, tiles: &tiles });
-        });
+            weights[at].with(Outputs::<O, R> { set, product, first, d_out, after, tiles: &tiles });
+        })
     }
 }
 

@@ -2,25 +2,28 @@
 
 use depthscale_types::WeightFormat;
 
+use crate::vector::ROUND;
+
 const BLOCK: usize = WeightFormat::BLOCK;
 
-/// The largest number: both of its bytes fit if numbers are rounded to the nearest multiple of 256 first.
+/// The largest number: the nearest multiple of 256 is 127 of them, and what is left fits a signed byte, too.
 const LARGEST: f32 = 32_639.0;
 
-/// Elements whose largest magnitude is below this count as zeros: the inverse of their scale would be infinite.
+/// Blocks whose largest magnitude is below this count as zeros, well before the inverse of their scale is infinite.
 const SMALLEST: f32 = 1e-30;
 
 /// 32 elements of `R` rows.
 #[derive(Clone, Copy)]
-#[repr(C, align(64))]
+// Kept within as few cache lines as can be.
+#[repr(align(64))]
 pub(crate) struct Fixed<const R: usize> {
-    /// Numbers are 256 times these
+    /// The high bytes: a number is `256 high + low`.
     pub(crate) high: [[i8; BLOCK]; R],
-    /// and these.
+    /// What is left, from -128 to 127.
     pub(crate) low: [[i8; BLOCK]; R],
-    /// What products with numbers that are `more` too large have to be less.
+    /// A row's numbers times `more`: by so much are products with codes too large that are `more` too large.
     pub(crate) excess: [i32; R],
-    /// What a number is worth; not a number where an element is not finite.
+    /// What a number of 1 is worth; NaN where an element is not finite.
     pub(crate) scale: [f32; R],
 }
 
@@ -42,19 +45,18 @@ impl<const R: usize> Fixed<R> {
 
     #[inline(always)]
     fn set(&mut self, row: usize, x: &[f32; BLOCK], more: i32) {
-        /// Added and subtracted, it rounds to a whole number, which are the last bits of the sum.
-        const ROUND: f32 = 12_582_912.0;
         // Bits of magnitudes are in their order, those of what is not finite the last.
         let largest = x.iter().fold(0, |largest, x| x.abs().to_bits().max(largest));
         let largest = f32::from_bits(largest);
         let inverse = if largest < SMALLEST { 0.0 } else { LARGEST / largest };
-        let mut sum = 0;
+        let mut sum = 0_i32;
+        // Numbers of what is not finite may be any, and wrap around: the scale tells.
         for ((high, low), x) in self.high[row].iter_mut().zip(&mut self.low[row]).zip(x) {
             let number = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
             let nearest = number.wrapping_add(128) >> 8;
             *high = nearest as i8;
             *low = number.wrapping_sub(nearest << 8) as i8;
-            sum = number.wrapping_add(sum);
+            sum = sum.wrapping_add(number);
         }
         self.excess[row] = more.wrapping_mul(sum);
         self.scale[row] = if largest.is_finite() { largest / LARGEST } else { f32::NAN };
@@ -102,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_stay_and_what_is_not_finite_is_told() {
+    fn the_smallest_become_zeros_and_what_is_not_finite_is_told() {
         let rows = |element: f32| {
             let mut x = [0.0; BLOCK];
             x[7] = element;

@@ -2,10 +2,10 @@
 //!
 //! Codes of blocks are whole numbers, and machines with AVX-512 VNNI multiply and add four bytes in the time of one float. So rows
 //! of x become whole numbers of 16 bits, of two bytes each, with a scale for every 32: no element moves by more than a 64,000th
-//! of the largest of them, where codes of 8 bits move by a 254th. Sums over a block are exact.
+//! of the largest of them, or 1e-30, where codes of 8 bits move by a 254th. Sums over a block are exact until they become floats.
 //!
-//! A vector holds four codes of sixteen outputs. As weights lie row by row, codes are turned first: every time for up to eight
-//! rows of x, once for all rows if there are more.
+//! A vector holds four codes of sixteen outputs. As weights lie row by row, codes are turned first: while they are multiplied with up
+//! to eight rows of x, once beforehand with more.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use depthscale_types::WeightFormat;
 use rayon::prelude::*;
 
 use crate::ahead::Ahead;
-use crate::cut::{Piece, share};
+use crate::cut::{FEW_ROWS, Piece, share};
 use crate::decode::{Q4, Q8, Rows};
 use crate::fixed::Fixed;
 use crate::lanes::{LANES, Lanes, Set};
@@ -24,8 +24,8 @@ use crate::weights::AnyWeights;
 
 const BLOCK: usize = WeightFormat::BLOCK;
 
-/// Bytes of codes of sixteen outputs that go to the first cache, when they are fetched, with what is computed with meanwhile; more
-/// go to the second.
+/// Up to so many bytes of the next sixteen outputs are fetched into the first cache, which has room for them beside those that are
+/// computed with; more go to the second.
 const NEAR: usize = 8 << 10;
 
 /// `x w^T` of weights in one format of blocks, as `[rows, out]`.
@@ -72,16 +72,15 @@ impl Factors<'_> {
         let rows = x.len() / d_in;
         let tile = |x| vnni.run(Fix::<R> { x, d_in, more: C::MORE });
         let tiles: Vec<Vec<Fixed<R>>> = match rows {
-            ..=LANES => x.chunks(R * d_in).map(tile).collect(),
+            ..=FEW_ROWS => x.chunks(R * d_in).map(tile).collect(),
             _ => x.par_chunks(R * d_in).map(tile).collect(),
         };
-        let mut products: Vec<Vec<f32>> = weights.iter().map(|weight| vec![0.0; rows * weight.shape()[0]]).collect();
-        share(&mut products, rows, d_in, LANES, |Piece { product: at, first, rows }| {
+        let d_outs = weights.iter().map(|weight| weight.shape()[0]);
+        share(d_outs, rows, d_in, LANES, |Piece { product: at, first, outputs: product }| {
             let after = weights.get(at + 1).map_or(&[][..], |next| next.codes());
             let weight = weights[at];
-            vnni.run(Part::<C, R> { codes: PhantomData, vnni, weight, after, first, product: rows, tiles: &tiles });
-        });
-        products
+            vnni.run(Part::<C, R> { codes: PhantomData, vnni, weight, after, first, product, tiles: &tiles });
+        })
     }
 }
 
@@ -177,7 +176,7 @@ impl<C: Codes, const R: usize> pulp::NullaryFnOnce for Part<'_, '_, C, R> {
                 write(product, outputs, &rows.dots(vnni, x, next));
                 continue;
             }
-            rows.turn(vnni, next, &mut blocks);
+            rows.turn_all(vnni, next, &mut blocks);
             for (product, x) in product.chunks_mut(R).zip(tiles) {
                 write(product, outputs.clone(), &dots(vnni, &blocks, x));
             }
@@ -226,8 +225,8 @@ impl<'a, C: Codes> Sixteen<'a, C> {
         for at in 0..LANES {
             // Past the last row, the last once more.
             let row = all.row((rows.start + at).min(rows.end - 1));
-            codes.extend_from_slice(row.codes());
-            scales.extend_from_slice(row.scales());
+            codes.extend_from_slice(row.codes);
+            scales.extend_from_slice(row.scales);
             scales.resize((at + 1) * 2 * of_row, 0);
         }
         Self { format: PhantomData, blocks, codes, scales, of_row }
@@ -254,7 +253,7 @@ impl<'a, C: Codes> Sixteen<'a, C> {
 
     /// All blocks.
     #[inline(always)]
-    fn turn(&self, vnni: Vnni, next: &[u8], blocks: &mut Vec<(Turned, Floats)>) {
+    fn turn_all(&self, vnni: Vnni, next: &[u8], blocks: &mut Vec<(Turned, Floats)>) {
         let ahead = Ahead::new(next, self.blocks);
         blocks.clear();
         for start in (0..self.blocks).step_by(SCALES) {

@@ -82,14 +82,16 @@ impl Set {
     /// All of them, for tests that hold them to one another.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        let mut sets = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            sets.extend(pulp::x86::V3::try_new().map(|v3| Self::Avx2(Avx2(v3))));
-            sets.extend(pulp::x86::V4::try_new().map(|v4| Self::Avx512(Avx512(v4))));
-            sets.extend(Vnni::try_new().map(Self::Vnni));
-        }
-        sets
+        let sets = [
+            Some(Self::Portable),
+            #[cfg(target_arch = "x86_64")]
+            pulp::x86::V3::try_new().map(|v3| Self::Avx2(Avx2(v3))),
+            #[cfg(target_arch = "x86_64")]
+            pulp::x86::V4::try_new().map(|v4| Self::Avx512(Avx512(v4))),
+            #[cfg(target_arch = "x86_64")]
+            Vnni::try_new().map(Self::Vnni),
+        ];
+        sets.into_iter().flatten().collect()
     }
 
     /// Whether it has 32 registers of sixteen floats.
@@ -104,7 +106,6 @@ impl Set {
     }
 
     /// Whether it multiplies and adds whole numbers of a byte in fewer steps than floats.
-    #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "products on flex are computed with them"))]
     pub(crate) fn adds_bytes(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return matches!(self, Self::Vnni(_));

@@ -70,7 +70,7 @@ mod swiglu;
 mod tile;
 #[cfg(all(feature = "flex", feature = "autodiff"))]
 mod tracked;
-#[cfg(feature = "flex")]
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "operations on flex are compiled with it"))]
 mod vector;
 #[cfg(target_arch = "x86_64")]
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "products on flex are computed with it"))]

@@ -31,11 +31,11 @@ pub fn keeps_packed<B: Backend>() -> bool {
     false
 }
 
-/// `x w^T` of a weight in fewer bits, computed in f32.
+/// `x w^T` of a weight in fewer bits, in f32.
 ///
 /// On flex, where the machine adds up bytes (AVX-512 VNNI), products with blocks take x as whole numbers of 16 bits, with a scale
-/// for every 32 elements of a row: each element is off by at most a 64,000th of the largest of its 32, where a code of 8 bits is
-/// by a 254th. A row with an element that is not finite has products that are not numbers.
+/// for every 32 elements of a row: each element is off by at most a 64,000th of the largest of its 32, or by 1e-30 where that is
+/// more; codes of 8 bits are off by a 254th. A row with an element that is not finite has products that are not numbers.
 ///
 /// # Shapes
 /// - weight: `[out, in]`
@@ -49,7 +49,7 @@ pub fn project_packed<B: Backend>(weight: &PackedWeight, x: Tensor<B, 2>) -> Ten
 }
 
 /// `x w^T` of each of some weights: what [`project`] and [`project_packed`] give for every one, bit for bit. On flex, with few
-/// rows, threads wait for one another once instead of once a weight.
+/// rows, threads wait for one another once for all weights that are computed in the same way, instead of once a weight.
 ///
 /// # Shapes
 /// - weights: `[out, in]` each, with outputs of their own number
@@ -107,6 +107,7 @@ mod fast {
     use burn_flex::FlexTensor;
     use depthscale_types::WeightFormat;
 
+    use crate::cut::FEW_ROWS;
     #[cfg(target_arch = "x86_64")]
     use crate::fixed_rows;
     use crate::lanes::Set;
@@ -114,9 +115,6 @@ mod fast {
     use crate::stored::StoredWeight;
     use crate::weights::{AnyWeights, Plain, Weights, WithWeights};
     use crate::{few_rows, flex, many_rows};
-
-    /// Rows up to which weights are read a row of theirs at a time.
-    const FEW_ROWS: usize = 16;
 
     type Unchanged<'w, B, const N: usize> = ([StoredWeight<'w, B>; N], Tensor<B, 2>);
 
@@ -235,7 +233,9 @@ mod fast {
         #[test]
         fn every_instruction_set_multiplies_the_same() {
             // More than a task, widths of more than one pass for any number of rows, widths that fill no vector.
+            // Of blocks: seven, eight and nine in a row, and whole groups of eight.
             let shapes = [(70, 32), (301, 672), (40, 2080), (21, 2083), (21, 800), (5, 6176), (13, 1003), (1, 7)];
+            let shapes = shapes.into_iter().chain([(16, 224), (48, 256), (17, 288), (33, 768)]);
             for (d_out, d_in) in shapes {
                 for format in WeightFormat::ALL.into_iter().filter(|format| format.divides(d_in)) {
                     let floats = values(d_out * d_in, 1);
@@ -246,16 +246,19 @@ mod fast {
                     for rows in [1, 2, 3, 4, 5, 8, 9, 16, 17, 40, 64, 70] {
                         let x = values(rows * d_in, 2);
                         for set in Set::all() {
-                            // All kernels, whichever the number of rows would take.
-                            let mut products = few_rows::multiply(set, &[weights], &x, d_in);
-                            products.push(weights.with(ManyRows { set, x: &x, d_out, d_in }));
-                            products.extend(multiply(set, [weights], &x, d_in));
-                            for (kernel, product) in products.iter().enumerate() {
+                            // No element of x is larger than 1.01, nor rounded by more than a part of it.
+                            let whole = in_whole_numbers(set, &weights).map_or(0.0, |_| 1.01 / 64_000.0);
+                            let mut few = few_rows::multiply(set, &[weights], &x, d_in);
+                            let [by_number] = multiply(set, [weights], &x, d_in);
+                            // Both kernels of floats, whichever the number of rows would take, and what is taken.
+                            let products = [
+                                ("few rows", few.remove(0), 0.0),
+                                ("many rows", weights.with(ManyRows { set, x: &x, d_out, d_in }), 0.0),
+                                ("taken", by_number, whole),
+                            ];
+                            for (kernel, product, rounded) in &products {
                                 assert_eq!(product.len(), rows * d_out);
-                                // Thousands of terms are added one after the other. No element of x is larger than 1.01, nor
-                                // rounded by more than a part of it.
-                                let in_whole_numbers = kernel == 2 && in_whole_numbers(set, &weights).is_some();
-                                let rounded = if in_whole_numbers { 1.01 / 64_000.0 } else { 0.0 };
+                                // Thousands of terms are added one after the other.
                                 for (at, found) in product.iter().enumerate() {
                                     let (row, out) = (at / d_out, at % d_out);
                                     let mut sum = 0.0;
@@ -271,6 +274,90 @@ mod fast {
                                     );
                                 }
                             }
+                        }
+                    }
+                }
+            }
+        }
+
+        /// A weight of codes, with scales of one.
+        fn of_codes(format: WeightFormat, d_in: usize, codes: Vec<u8>) -> PackedWeight {
+            let d_out = codes.len() / (format.row_bytes(d_in) - d_in / 16);
+            let scales = vec![half::f16::ONE.to_le_bytes(); d_out * d_in / 32].concat();
+            PackedWeight::from_bytes(format, [d_out, d_in], codes.into(), scales.into()).expect("as many as it takes")
+        }
+
+        #[test]
+        fn the_largest_codes_and_elements_multiply() {
+            let d_in = 64;
+            for (format, bytes) in [(WeightFormat::Q8, [0x7f, 0x81, 0x80]), (WeightFormat::Q4, [0xff, 0x88, 0x00])] {
+                for byte in bytes {
+                    let packed = of_codes(format, d_in, vec![byte; 3 * (format.row_bytes(d_in) - d_in / 16)]);
+                    let code = packed.unpack()[0];
+                    for rows in [1, 8, 17] {
+                        for x in [3.0, -3.0] {
+                            for set in Set::all() {
+                                let [product] =
+                                    multiply(set, [AnyWeights::Packed(&packed)], &vec![x; rows * d_in], d_in);
+                                let expected = code * x * d_in as f32;
+                                let close = |found: &f32| (found - expected).abs() <= 1e-5 * expected.abs();
+                                assert!(product.iter().all(close), "{set:?} {format} {code} {x}: {product:?}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn every_block_of_a_row_has_a_scale_of_its_own() {
+            // One large element in 32, whole blocks of small, smallest and large ones, and zeros.
+            let sizes = [1.0, 1e-20, 1e20, 0.0, 1e-35, 1e-3, 1e6, 1.0];
+            let (d_out, d_in) = (5, 32 * sizes.len());
+            for format in [WeightFormat::Q8, WeightFormat::Q4] {
+                for (block, size) in sizes.into_iter().enumerate() {
+                    // What is not of this block is not seen by the weight.
+                    let mut floats = values(d_out * d_in, 1);
+                    for (at, float) in floats.iter_mut().enumerate() {
+                        *float = if at % d_in / 32 == block { *float } else { 0.0 };
+                    }
+                    let packed = PackedWeight::pack(format, [d_out, d_in], &floats).expect("finite");
+                    let mut x: Vec<f32> = values(9 * d_in, 2);
+                    for (at, x) in x.iter_mut().enumerate() {
+                        *x *= if at % 32 == 5 { 1e3 } else { 1.0 } * sizes[at % d_in / 32];
+                    }
+                    let weight = packed.unpack();
+                    for set in Set::all() {
+                        let [product] = multiply(set, [AnyWeights::Packed(&packed)], &x, d_in);
+                        for (at, found) in product.iter().enumerate() {
+                            let (x, weight) = (&x[at / d_out * d_in..][..d_in], &weight[at % d_out * d_in..][..d_in]);
+                            let terms = weight.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x));
+                            let largest = 1.01e3 * f64::from(size);
+                            let moved = (largest / 64_000.0).max(1e-30 * f64::from(u8::from(size < 1e-25)));
+                            let error = terms.clone().map(|term| 5e-6 * term.abs()).sum::<f64>()
+                                + moved * weight.iter().map(|w| f64::from(w.abs())).sum::<f64>();
+                            assert!(
+                                (f64::from(*found) - terms.sum::<f64>()).abs() <= error,
+                                "{set:?} {format} {size}, {at}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn in_whole_numbers_a_row_multiplies_alone_as_among_others() {
+            let (d_out, d_in, rows) = (40, 320, 17);
+            let x = values(rows * d_in, 2);
+            for set in Set::all().into_iter().filter(|set| set.adds_bytes()) {
+                for format in [WeightFormat::Q8, WeightFormat::Q4] {
+                    let packed = PackedWeight::pack(format, [d_out, d_in], &values(d_out * d_in, 1)).expect("finite");
+                    for among in [1, 2, 3, 8, 9, rows] {
+                        let [product] = multiply(set, [AnyWeights::Packed(&packed)], &x[..among * d_in], d_in);
+                        for (x, product) in x.chunks(d_in).zip(product.chunks(d_out)) {
+                            let [alone] = multiply(set, [AnyWeights::Packed(&packed)], x, d_in);
+                            assert_eq!(alone, product, "{format}, among {among}");
                         }
                     }
                 }

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::{__m128i, __m512i};
 
+use pulp::cast;
 use pulp::x86::V4;
 
 use crate::lanes::{Avx512, LANES, Lanes};
@@ -37,7 +38,8 @@ pulp::simd_type! {
     }
 }
 
-/// That the machine has them. All is `#[inline(always)]`, to be compiled for the instructions of where it is called.
+/// Proof that the machine has them. Operations are `#[inline(always)]`, to be compiled for the instructions of where they are
+/// called.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Vnni {
     instructions: Instructions,
@@ -84,7 +86,7 @@ impl Vnni {
     /// Adds the products of the four bytes of every output, unsigned, with four signed ones.
     #[inline(always)]
     pub(crate) fn add_products(self, sums: Whole, codes: Whole, x: [i8; 4]) -> Whole {
-        let x = self.splat(i32::from_le_bytes(x.map(|x| x as u8)));
+        let x = self.splat(cast(x));
         // SAFETY: the machine has the instructions, or there would be no `self`.
         #[allow(unsafe_code)]
         unsafe {
@@ -118,18 +120,20 @@ impl Vnni {
         [half(pairs), half(f._mm512_srli_epi32::<16>(pairs))]
     }
 
-    /// Four bytes each of sixteen rows, from the first four to the last of sixteen. Rows begin `stride` bytes after one another.
+    /// The first sixteen bytes of sixteen rows, which begin `stride` bytes after one another: vector `k` holds bytes `4 k` to
+    /// `4 k + 3` of every row.
     ///
     /// # Panics
     /// If there are fewer bytes.
     #[inline(always)]
     pub(crate) fn turn(self, rows: &[u8], stride: usize) -> [Whole; 4] {
         let f = self.instructions.avx512f;
-        assert!(rows.len() >= (LANES - 1) * stride + 16);
+        let needed = (LANES - 1).checked_mul(stride).and_then(|last| last.checked_add(16));
+        assert!(needed.is_some_and(|needed| needed <= rows.len()), "sixteen bytes of every row");
+        // Not slices: a check for each takes a sixth of the time of a product.
         let row = |row: usize| -> __m128i {
             let bytes = rows.as_ptr().wrapping_add(row * stride).cast();
-            // SAFETY: sixteen bytes from there on are within `rows`, as was just asserted for the last row. A check for each takes
-            // a sixth of the time of a product.
+            // SAFETY: sixteen bytes from there on are within `rows`, as was just asserted for the last row.
             #[allow(unsafe_code)]
             unsafe {
                 std::arch::x86_64::_mm_loadu_si128(bytes)
@@ -151,5 +155,61 @@ impl Vnni {
             f._mm512_unpacklo_epi64(high[0], high[1]),
             f._mm512_unpackhi_epi64(high[0], high[1]),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an operation gives, as bytes.
+    struct Bytes<F>(Vnni, F);
+
+    impl<F: Fn(Vnni) -> [Whole; 4]> pulp::NullaryFnOnce for Bytes<F> {
+        type Output = [[u8; 4 * LANES]; 4];
+
+        #[inline(always)]
+        fn call(self) -> [[u8; 4 * LANES]; 4] {
+            cast((self.1)(self.0))
+        }
+    }
+
+    #[test]
+    fn rows_are_turned_in_fours() {
+        let Some(vnni) = Vnni::try_new() else { return };
+        for stride in [16, 24, 48] {
+            let rows: Vec<u8> = (0..LANES * stride).map(|at| (at / stride * 16 + at % stride % 16) as u8).collect();
+            let turned = vnni.run(Bytes(vnni, |vnni: Vnni| vnni.turn(&rows, stride)));
+            for (k, vector) in turned.iter().enumerate() {
+                for (at, byte) in vector.iter().enumerate() {
+                    assert_eq!(usize::from(*byte), at / 4 * 16 + 4 * k + at % 4, "stride {stride}, vector {k}, {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_become_codes() {
+        let Some(vnni) = Vnni::try_new() else { return };
+        let all: [u8; 4 * LANES] = std::array::from_fn(|at| (at * 37) as u8);
+        let [more, low, high, _] = vnni.run(Bytes(vnni, |vnni: Vnni| {
+            let bytes = cast(all);
+            let [low, high] = vnni.nibbles(bytes);
+            [vnni.plus_128(bytes), low, high, bytes]
+        }));
+        for (at, byte) in all.into_iter().enumerate() {
+            assert_eq!(i32::from(more[at]), i32::from(byte as i8) + 128);
+            assert_eq!([low[at], high[at]], [byte & 15, byte >> 4]);
+        }
+    }
+
+    #[test]
+    fn too_few_bytes_are_refused() {
+        let Some(vnni) = Vnni::try_new() else { return };
+        for (bytes, stride) in [(15 * 16 + 15, 16), (1000, usize::MAX / 15 + 2)] {
+            let rows = vec![0; bytes];
+            let turn = || vnni.run(Bytes(vnni, |vnni: Vnni| vnni.turn(&rows, stride)));
+            assert!(std::panic::catch_unwind(turn).is_err(), "{bytes} bytes, stride {stride}");
+        }
     }
 }
