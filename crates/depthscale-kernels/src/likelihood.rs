@@ -34,7 +34,7 @@ mod fast {
     use std::sync::Arc;
 
     use crate::fused::{Fused, Matrix};
-    use crate::vector::{exp, fill_both, fill_pieces, task_rows};
+    use crate::vector::{exp, fill_both, fill_rows, task_rows};
 
     #[derive(Debug, Clone)]
     pub(super) struct CrossEntropy {
@@ -70,21 +70,16 @@ mod fast {
 
         /// `softmax(logits) - 1[target]`, times the gradient of the loss.
         fn backward(&self, [logits]: [Matrix<'_>; 1], sums: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; 1] {
-            let columns = logits.columns;
             let mut gradient = vec![0.0; logits.values.len()];
-            let piece = task_rows(columns);
-            fill_pieces(
+            fill_rows(
                 &mut gradient,
-                piece * columns,
+                logits.columns,
                 #[inline(always)]
-                |at, gradient| {
-                    for (row, gradient) in gradient.chunks_exact_mut(columns).enumerate() {
-                        let row = at * piece + row;
-                        for (gradient, logit) in gradient.iter_mut().zip(logits.row(row)) {
-                            *gradient = upstream[row] * exp(logit - sums[row]);
-                        }
-                        gradient[self.targets[row] as usize] -= upstream[row];
+                |row, gradient| {
+                    for (gradient, logit) in gradient.iter_mut().zip(logits.row(row)) {
+                        *gradient = upstream[row] * exp(logit - sums[row]);
                     }
+                    gradient[self.targets[row] as usize] -= upstream[row];
                 },
             );
             [Some(gradient)]

@@ -31,7 +31,7 @@ mod fast {
     use rayon::prelude::*;
 
     use crate::fused::{Fused, Matrix, apply};
-    use crate::vector::{add_scaled, dot, fill_both, fill_pieces, task_rows, vectorised};
+    use crate::vector::{add_scaled, dot, fill_both, fill_rows, task_rows, vectorised};
 
     type Unchanged<B> = (Tensor<B, 2>, Option<Tensor<B, 1>>);
 
@@ -82,25 +82,21 @@ mod fast {
         fn of_x(&self, x: Matrix<'_>, weight: Option<&[f32]>, factors: &[f32], upstream: &[f32]) -> Vec<f32> {
             let width = x.columns;
             let mut gradient = vec![0.0; x.values.len()];
-            let piece = task_rows(width);
-            fill_pieces(
+            fill_rows(
                 &mut gradient,
-                piece * width,
+                width,
                 #[inline(always)]
-                |at, gradient| {
-                    for (row, gradient) in gradient.chunks_exact_mut(width).enumerate() {
-                        let row = at * piece + row;
-                        let (x, upstream) = (x.row(row), &upstream[row * width..(row + 1) * width]);
-                        let f = factors[row];
-                        match weight {
-                            Some(weight) => scale(gradient, 1.0, upstream, weight),
-                            None => gradient.copy_from_slice(upstream),
-                        }
-                        let mean = dot(gradient, x) / width as f32;
-                        let pull = -mean * f * f * f;
-                        for (gradient, x) in gradient.iter_mut().zip(x) {
-                            *gradient = *gradient * f + pull * x;
-                        }
+                |row, gradient| {
+                    let (x, upstream) = (x.row(row), &upstream[row * width..(row + 1) * width]);
+                    let f = factors[row];
+                    match weight {
+                        Some(weight) => scale(gradient, 1.0, upstream, weight),
+                        None => gradient.copy_from_slice(upstream),
+                    }
+                    let mean = dot(gradient, x) / width as f32;
+                    let pull = -mean * f * f * f;
+                    for (gradient, x) in gradient.iter_mut().zip(x) {
+                        *gradient = *gradient * f + pull * x;
                     }
                 },
             );

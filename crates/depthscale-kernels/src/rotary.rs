@@ -123,7 +123,7 @@ mod tracked {
 
     use super::in_place::rotate_head;
     use crate::fused::{Fused, Matrix, apply};
-    use crate::vector::{fill_pieces, task_rows};
+    use crate::vector::fill_rows;
 
     /// Angles take no gradient.
     pub(super) fn rotate<B: Backend>(
@@ -144,17 +144,13 @@ mod tracked {
         /// Turns every head by its row's angle times `direction`.
         fn turn(&self, x: &[f32], columns: usize, [cos, sin]: [Matrix<'_>; 2], direction: f32) -> Vec<f32> {
             let mut turned = x.to_vec();
-            let piece = task_rows(columns);
-            fill_pieces(
+            fill_rows(
                 &mut turned,
-                piece * columns,
+                columns,
                 #[inline(always)]
-                |at, turned| {
-                    for (row, heads) in turned.chunks_exact_mut(columns).enumerate() {
-                        let row = at * piece + row;
-                        for head in heads.chunks_exact_mut(2 * cos.columns) {
-                            rotate_head(head, cos.row(row), sin.row(row), direction, self.layout);
-                        }
+                |row, heads| {
+                    for head in heads.chunks_exact_mut(2 * cos.columns) {
+                        rotate_head(head, cos.row(row), sin.row(row), direction, self.layout);
                     }
                 },
             );

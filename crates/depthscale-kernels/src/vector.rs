@@ -45,7 +45,22 @@ pub(crate) fn fill_pieces<T: Send>(output: &mut [T], piece: usize, fill: impl Fn
     output.par_chunks_mut(piece).enumerate().for_each(fill);
 }
 
-/// The same for two outputs whose pieces belong together.
+/// Fills rows of `columns` elements; `fill` is given a row's index, and is marked as [`vectorised`] wants it.
+pub(crate) fn fill_rows(output: &mut [f32], columns: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = task_rows(columns);
+    fill_pieces(
+        output,
+        rows * columns,
+        #[inline(always)]
+        |at, piece| {
+            for (row, values) in piece.chunks_exact_mut(columns).enumerate() {
+                fill(at * rows + row, values);
+            }
+        },
+    );
+}
+
+/// [`fill_pieces`] for two outputs whose pieces belong together.
 pub(crate) fn fill_both(
     outputs: [&mut [f32]; 2],
     pieces: [usize; 2],
