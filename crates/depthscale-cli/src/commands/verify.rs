@@ -92,7 +92,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let comparisons = run_on(&device, task)?;
     if arguments.json {
-        print_json(&comparisons)?
+        let weights = directory.weights_where(device.kind.keeps_packed());
+        print_json(weights, arguments.cache_dtype.unwrap_or(directory.dtype()), &comparisons)?
     } else {
         print_table(&comparisons, &arguments.paths())?
     }
@@ -271,7 +272,8 @@ fn difference(comparison: &Comparison) -> String {
     }
 }
 
-fn print_json(comparisons: &[Comparison]) -> anyhow::Result<()> {
+/// What was found, with what matrices, keys and values were kept in.
+fn print_json(weights: WeightFormat, cache_dtype: ComputeDtype, comparisons: &[Comparison]) -> anyhow::Result<()> {
     let entries: Vec<_> = comparisons
         .iter()
         .map(|comparison| {
@@ -286,7 +288,12 @@ fn print_json(comparisons: &[Comparison]) -> anyhow::Result<()> {
         })
         .collect();
     let passes = comparisons.iter().all(Comparison::passes);
-    let report = json!({ "passes": passes, "comparisons": entries });
+    let report = json!({
+        "passes": passes,
+        "weights": weights.name(),
+        "cache_dtype": cache_dtype.name(),
+        "comparisons": entries,
+    });
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
     Ok(())
 }

@@ -44,6 +44,9 @@ fn caches_in_16_bits_answer_the_same_and_are_verified() {
         assert_eq!(run(&[&["generate", "--model", &model], blocks.as_slice()].concat()).ok().trim(), "85");
         // Without outputs beside it, with itself in f32.
         let verify = ["verify", &model, "--cache-dtype", dtype, "-q"];
+        let report = run(&[verify.as_slice(), &["--weights", "bf16", "--json"]].concat()).ok();
+        let report: Value = serde_json::from_str(&report).expect("JSON");
+        assert_eq!([&report["weights"], &report["cache_dtype"]], ["bf16", dtype]);
         run(&verify).ok();
         let strict = run(&[verify.as_slice(), &["--tolerance", "1e-6"]].concat());
         assert_eq!(strict.code, Some(1), "{}", strict.stderr);
