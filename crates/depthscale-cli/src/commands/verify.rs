@@ -68,7 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(dtype) = arguments.cache_dtype {
         device.check_dtype(dtype)?;
     }
-    let packed = directory.weights_where(device.kind.keeps_packed()) != directory.dtype().into();
+    let weights = directory.weights_where(device.kind.keeps_packed());
+    let packed = weights != directory.dtype().into();
     let rounds = packed || arguments.cache_dtype.is_some_and(|dtype| dtype != directory.dtype());
     let expected = match find_expected(arguments) {
         Some(path) => Checkpoint::open_file(&path)?,
@@ -87,12 +88,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         directory: &directory,
         paths: arguments.paths(),
         cache_dtype: arguments.cache_dtype,
-        tolerance: tolerance(arguments, &device, &directory),
+        tolerance: tolerance(arguments, &device, &directory, weights),
         verbosity: arguments.backend.verbosity(),
     };
     let comparisons = run_on(&device, task)?;
     if arguments.json {
-        let weights = directory.weights_where(device.kind.keeps_packed());
         print_json(weights, arguments.cache_dtype.unwrap_or(directory.dtype()), &comparisons)?
     } else {
         print_table(&comparisons, &arguments.paths())?
@@ -105,8 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// What was asked for, or is usual: a relative error for weights in blocks, else a largest difference.
-fn tolerance(arguments: &Arguments, device: &Device, directory: &ModelDirectory) -> Tolerance {
-    let weights = directory.weights_where(device.kind.keeps_packed());
+fn tolerance(arguments: &Arguments, device: &Device, directory: &ModelDirectory, weights: WeightFormat) -> Tolerance {
     match blocks_tolerance(weights) {
         Some(usual) => Tolerance::Relative(arguments.tolerance.unwrap_or(usual)),
         None => {
