@@ -1,5 +1,7 @@
 //! Products cut into the pieces that tasks compute.
 
+use std::mem::{ManuallyDrop, MaybeUninit};
+
 use rayon::prelude::*;
 
 /// Elements of weight that are worth a task of their own: about 20 microseconds of reading.
@@ -15,11 +17,41 @@ pub(crate) struct Piece<'a, 'p> {
     /// The first of the outputs.
     pub(crate) first: usize,
     /// The outputs, of every row of x.
-    pub(crate) outputs: &'a mut [&'p mut [f32]],
+    pub(crate) outputs: &'a mut [Space<'p>],
 }
 
-/// Products of some rows with weights `[out, d_in]` each, as `[rows, out]`, filled by all threads: `fill` is given outputs that are
-/// zeros. Weights are shared as if they were one, their outputs one after the other, in multiples of `unit` outputs.
+/// Room for outputs, to be filled from the first to the last.
+///
+/// Setting a product to zeros before it is computed would wait for memory, on one thread: what is last written is long out of the
+/// caches when a product is as large as its weights.
+pub(crate) struct Space<'p>(&'p mut [MaybeUninit<f32>]);
+
+impl Space<'_> {
+    /// Outputs that lack.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Puts the next ones where they belong.
+    ///
+    /// # Panics
+    /// If there are more than lack.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, outputs: &[f32]) {
+        let (next, left) = std::mem::take(&mut self.0).split_at_mut(outputs.len());
+        for (place, output) in next.iter_mut().zip(outputs) {
+            place.write(*output);
+        }
+        self.0 = left;
+    }
+}
+
+/// Products of some rows with weights `[out, d_in]` each, as `[rows, out]`, filled by all threads. Weights are shared as if they were
+/// one, their outputs one after the other, in multiples of `unit` outputs.
+///
+/// # Panics
+/// If `fill` leaves outputs out.
 pub(crate) fn share(
     d_outs: impl Iterator<Item = usize>,
     rows: usize,
@@ -28,35 +60,48 @@ pub(crate) fn share(
     fill: impl Fn(Piece<'_, '_>) + Sync,
 ) -> Vec<Vec<f32>> {
     let d_outs: Vec<usize> = d_outs.collect();
-    let mut products: Vec<Vec<f32>> = d_outs.iter().map(|d_out| vec![0.0; rows * d_out]).collect();
+    let mut products: Vec<Vec<MaybeUninit<f32>>> =
+        d_outs.iter().map(|d_out| vec![MaybeUninit::uninit(); rows * d_out]).collect();
     let d_out: usize = d_outs.iter().sum();
     let (tasks, threads) = ((d_out * d_in).div_ceil(TASK), rayon::current_num_threads());
     // About as many for every thread, since the thread with one more would be waited for; with many rows at least one for each.
     let tasks = if tasks > threads || rows > FEW_ROWS { tasks.next_multiple_of(threads) } else { tasks };
     let outputs = d_out.div_ceil(tasks).next_multiple_of(unit);
     let tasks = d_out.div_ceil(outputs);
-    let task = |(at, pieces): (usize, &mut [&mut [f32]])| {
+    let task = |(at, pieces): (usize, &mut [Space<'_>])| {
         // The first of the outputs, counted from where the product begins; 0 for products that begin within the task.
         let mut first = at * outputs;
         for (product, outputs) in pieces.chunks_exact_mut(rows).enumerate() {
-            if !outputs[0].is_empty() {
+            if outputs[0].len() > 0 {
                 fill(Piece { product, first, outputs });
             }
             first = first.saturating_sub(d_outs[product]);
         }
     };
-    let mut pieces = cut(&mut products, rows, outputs, tasks);
+    let mut pieces: Vec<Space<'_>> = cut(&mut products, rows, outputs, tasks).into_iter().map(Space).collect();
+    assert_eq!(pieces.iter().map(Space::len).sum::<usize>(), rows * d_out, "outputs in pieces");
     match tasks {
         1 => task((0, &mut pieces)),
-        _ => pieces.par_chunks_mut(d_outs.len() * rows).enumerate().for_each(task),
+        _ => pieces.par_chunks_mut(d_outs.len() * rows).enumerate().with_max_len(1).for_each(task),
     }
-    products
+    assert!(pieces.iter().all(|piece| piece.len() == 0), "a piece lacks outputs");
+    let written = |product: Vec<MaybeUninit<f32>>| -> Vec<f32> {
+        let mut product = ManuallyDrop::new(product);
+        let (first, length, capacity) = (product.as_mut_ptr(), product.len(), product.capacity());
+        // SAFETY: all are written, as each was in a piece and no piece lacks any; `MaybeUninit<f32>` is laid out as `f32`; and the
+        // vector that owned the memory is forgotten.
+        #[allow(unsafe_code)]
+        unsafe {
+            Vec::from_raw_parts(first.cast(), length, capacity)
+        }
+    };
+    products.into_iter().map(written).collect()
 }
 
 /// The pieces of products, `[rows, out]` with at least one of both, that tasks of so many outputs compute: by task, by product, by
 /// row. Where a task has no part in a product, they are empty.
-pub(crate) fn cut(products: &mut [Vec<f32>], rows: usize, outputs: usize, tasks: usize) -> Vec<&mut [f32]> {
-    let mut left: Vec<&mut [f32]> = Vec::with_capacity(products.len() * rows);
+pub(crate) fn cut<T>(products: &mut [Vec<T>], rows: usize, outputs: usize, tasks: usize) -> Vec<&mut [T]> {
+    let mut left: Vec<&mut [T]> = Vec::with_capacity(products.len() * rows);
     for product in products {
         let d_out = product.len() / rows;
         left.extend(product.chunks_exact_mut(d_out));
@@ -91,6 +136,12 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "a piece lacks outputs")]
+    fn outputs_that_are_left_out_are_found() {
+        share([3].into_iter(), 2, 32, 1, |Piece { outputs, .. }| outputs[0].push(&[1.0; 3]));
+    }
+
+    #[test]
     fn every_output_is_filled_once_by_any_number_of_threads() {
         // Tasks that end within a product and with it, and fewer units than threads.
         for (d_outs, d_in) in [(vec![300, 1, 77], 4096), (vec![5, 2], 32), (vec![16], 1 << 20)] {
@@ -99,8 +150,8 @@ mod tests {
                 for rows in [1, 2, 17] {
                     let fill = |Piece { product, first, outputs }: Piece<'_, '_>| {
                         for (row, outputs) in outputs.iter_mut().enumerate() {
-                            for (output, value) in (first..).zip(outputs.iter_mut()) {
-                                *value += (product * 10_000 + row * 1000 + output + 1) as f32;
+                            for output in first..first + outputs.len() {
+                                outputs.push(&[(product * 10_000 + row * 1000 + output + 1) as f32]);
                             }
                         }
                     };

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
-use crate::cut::{Piece, share};
+use crate::cut::{Piece, Space, share};
 use crate::lanes::{Lanes, Set, WithLanes};
 use crate::tile::Tile;
 use crate::weights::{AnyWeights, Weights, WithWeights};
@@ -67,7 +67,7 @@ impl Factors<'_> {
 struct Outputs<'a, 'p, const O: usize, const R: usize> {
     set: Set,
     /// Of every row.
-    product: &'a mut [&'p mut [f32]],
+    product: &'a mut [Space<'p>],
     /// The first of the outputs.
     first: usize,
     /// Outputs of the whole weight.
@@ -96,46 +96,60 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
     /// Outputs go by in groups: what comes from memory meanwhile are the weights of the next, in the order in which they lie there,
     /// whatever the order of columns and rows here.
     #[inline(always)]
-    fn run<L: Lanes>(mut self, lanes: L) {
-        let Self { weight, outputs: Outputs { first, d_out, after, tiles, .. } } = self;
-        let outputs = self.outputs.product[0].len();
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self { weight, outputs: Outputs { product, first, d_out, after, tiles, .. } } = self;
+        let end = first + product[0].len();
         let row_bytes = weight.bytes(first..first + 1).len();
         // Every block of columns of x is read again for every group: the more blocks, the larger a group.
         let size = (tiles.len() * W::AHEAD / row_bytes).max(1).next_multiple_of(O);
-        for start in (0..outputs).step_by(size) {
-            let end = outputs.min(start + size);
+        let (mut sums, mut of_row) = (Vec::new(), Vec::new());
+        for start in (first..end).step_by(size) {
+            let group = start..end.min(start + size);
             // Those of the next task, too, which most often comes next.
-            let next = match first + end {
+            let next = match group.end {
                 next if next < d_out => weight.bytes(next..d_out.min(next + size)),
                 _ => &after[..after.len().min(size * row_bytes)],
             };
-            let mut chunks = next.chunks(next.len().div_ceil(tiles.len() * (end - start).div_ceil(O)).max(1));
-            for tiles in tiles {
-                for (at, tile) in tiles.iter().enumerate() {
-                    for output in (start..end).step_by(O) {
-                        // Other rows of x find them in the cache.
-                        let next = if at == 0 { chunks.next() } else { None };
-                        self.add(lanes, tile, at * R, output..end.min(output + O), next.unwrap_or_default());
-                    }
+            sums.clear();
+            sums.resize(tiles[0].len() * group.len().div_ceil(O), [[0.0; R]; O]);
+            add(lanes, weight, group.clone(), tiles, next, &mut sums);
+            for (product, sums) in product.chunks_mut(R).zip(sums.chunks_exact(group.len().div_ceil(O))) {
+                for (row, product) in product.iter_mut().enumerate() {
+                    of_row.clear();
+                    of_row.extend(sums.as_flattened()[..group.len()].iter().map(|sums| sums[row]));
+                    product.push(&of_row);
                 }
             }
         }
     }
 }
 
-impl<W: Weights, const O: usize, const R: usize> Part<'_, '_, W, O, R> {
-    /// Adds the products of at most `O` outputs with a tile, which begins with this row.
-    #[inline(always)]
-    fn add<L: Lanes>(&mut self, lanes: L, tile: &Tile<R>, first_row: usize, outputs: Range<usize>, next: &[u8]) {
-        let mut of_weight = [self.outputs.first + outputs.start; O];
-        for (output, of_weight) in of_weight.iter_mut().enumerate() {
-            // Past the last output, the last once more.
-            *of_weight += output.min(outputs.len() - 1);
-        }
-        let dots: [[f32; R]; O] = self.weight.dots(lanes, of_weight, tile, next);
-        for (row, product) in self.outputs.product[first_row..].iter_mut().take(R).enumerate() {
-            for (product, dots) in product[outputs.clone()].iter_mut().zip(&dots) {
-                *product += dots[row];
+/// Adds the products of some outputs with all columns to their sums, which are by tiles of rows, then outputs.
+#[inline(always)]
+fn add<L: Lanes, W: Weights, const O: usize, const R: usize>(
+    lanes: L,
+    weight: W,
+    outputs: Range<usize>,
+    tiles: &[Vec<Tile<R>>],
+    next: &[u8],
+    sums: &mut [[[f32; R]; O]],
+) {
+    let units = outputs.len().div_ceil(O);
+    let mut chunks = next.chunks(next.len().div_ceil(tiles.len() * units).max(1));
+    for tiles in tiles {
+        for (at, (tile, sums)) in tiles.iter().zip(sums.chunks_exact_mut(units)).enumerate() {
+            for (unit, sums) in sums.iter_mut().enumerate() {
+                let mut rows = [outputs.start + O * unit; O];
+                for (at, row) in rows.iter_mut().enumerate() {
+                    // Past the last output, the last once more.
+                    *row = (*row + at).min(outputs.end - 1);
+                }
+                // Other rows of x find them in the cache.
+                let next = if at == 0 { chunks.next() } else { None };
+                let dots: [[f32; R]; O] = weight.dots(lanes, rows, tile, next.unwrap_or_default());
+                for (sum, dot) in sums.as_flattened_mut().iter_mut().zip(dots.as_flattened()) {
+                    *sum += dot;
+                }
             }
         }
     }

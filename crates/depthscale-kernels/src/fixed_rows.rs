@@ -14,7 +14,7 @@ use depthscale_types::WeightFormat;
 use rayon::prelude::*;
 
 use crate::ahead::Ahead;
-use crate::cut::{FEW_ROWS, Piece, share};
+use crate::cut::{FEW_ROWS, Piece, Space, share};
 use crate::decode::{Q4, Q8, Rows};
 use crate::fixed::Fixed;
 use crate::lanes::{LANES, Lanes, Set};
@@ -152,7 +152,7 @@ struct Part<'a, 'p, C, const R: usize> {
     /// The first of the outputs.
     first: usize,
     /// Of every row.
-    product: &'a mut [&'p mut [f32]],
+    product: &'a mut [Space<'p>],
     tiles: &'a [Vec<Fixed<R>>],
 }
 
@@ -173,25 +173,25 @@ impl<C: Codes, const R: usize> pulp::NullaryFnOnce for Part<'_, '_, C, R> {
                 _ => &after[..after.len().min(rows.codes.len())],
             };
             if let [x] = tiles {
-                write(product, outputs, &rows.dots(vnni, x, next));
+                push(product, outputs.len(), &rows.dots(vnni, x, next));
                 continue;
             }
             rows.turn_all(vnni, next, &mut blocks);
             for (product, x) in product.chunks_mut(R).zip(tiles) {
-                write(product, outputs.clone(), &dots(vnni, &blocks, x));
+                push(product, outputs.len(), &dots(vnni, &blocks, x));
             }
         }
     }
 }
 
-/// Writes what was computed of some outputs for every row.
+/// Puts what was computed of some outputs after what is there, for every row.
 #[inline(always)]
-fn write<const R: usize>(product: &mut [&mut [f32]], outputs: Range<usize>, dots: &[[f32; LANES]; R]) {
+fn push<const R: usize>(product: &mut [Space<'_>], outputs: usize, dots: &[[f32; LANES]; R]) {
     for (product, dots) in product.iter_mut().zip(dots) {
-        let product = &mut product[outputs.clone()];
-        match product.first_chunk_mut() {
-            Some(all) => *all = *dots,
-            None => product.copy_from_slice(&dots[..outputs.len()]),
+        match outputs {
+            // Of a length that is known to the compiler.
+            LANES => product.push(dots),
+            _ => product.push(&dots[..outputs]),
         }
     }
 }

@@ -154,7 +154,7 @@ fn mix<K: Kept>(set: Set, sequences: &[Sequence<'_, K>], heads: HeadShape) -> Ve
             }
         }
     }
-    pieces.into_par_iter().for_each(|piece| set.run(piece));
+    pieces.into_par_iter().with_max_len(1).for_each(|piece| set.run(piece));
     if sequences.iter().all(|sequence| sequence.ranges.len() == 1) {
         return by_head;
     }
