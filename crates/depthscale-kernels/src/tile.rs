@@ -20,20 +20,16 @@ pub(crate) struct Tile<const R: usize> {
 }
 
 impl<const R: usize> Tile<R> {
-    /// Of `[rows, in]`.
+    /// Of `[rows, in]`, at most `R` rows.
     pub(crate) fn new(x: &[f32], d_in: usize, columns: Range<usize>) -> Self {
-        let mut vectors = vec![[Floats([0.0; LANES]); R]; columns.len() / LANES];
-        let mut rest = vec![[0.0; R]; columns.len() % LANES];
-        for (row, x) in x.chunks_exact(d_in).enumerate() {
-            let (x, x_rest) = x[columns.clone()].as_chunks();
-            for (vectors, x) in vectors.iter_mut().zip(x) {
-                vectors[row] = Floats(*x);
-            }
-            for (rest, x) in rest.iter_mut().zip(x_rest) {
-                rest[row] = *x;
-            }
-        }
-        Self { first: columns.start, vectors, rest }
+        let zeros = if x.len() < R * d_in { vec![0.0; columns.len()] } else { Vec::new() };
+        let parts: [(&[[f32; LANES]], &[f32]); R] = std::array::from_fn(|row| {
+            let row = x.get(row * d_in..(row + 1) * d_in).map_or(&zeros[..], |row| &row[columns.clone()]);
+            row.as_chunks()
+        });
+        let vectors = (0..columns.len() / LANES).map(|at| std::array::from_fn(|row| Floats(parts[row].0[at])));
+        let rest = (0..columns.len() % LANES).map(|at| std::array::from_fn(|row| parts[row].1[at]));
+        Self { first: columns.start, vectors: vectors.collect(), rest: rest.collect() }
     }
 
     #[inline(always)]
