@@ -36,7 +36,6 @@ mod fast {
 
     use super::LARGEST_F16;
     use crate::flex;
-    use crate::lanes::LANES;
     use crate::vector::fill_pieces;
 
     const PIECE: usize = 1 << 14;
@@ -69,13 +68,26 @@ mod fast {
 
     #[inline(always)]
     fn to_f16(rounded: &mut [f16], values: &[f32]) {
-        for (rounded, values) in rounded.chunks_mut(LANES).zip(values.chunks(LANES)) {
-            let mut bounded = [0.0; LANES];
-            for (bounded, value) in bounded.iter_mut().zip(values) {
-                *bounded = value.clamp(-LARGEST_F16, LARGEST_F16);
-            }
-            rounded.convert_from_f32_slice(&bounded[..values.len()]);
+        for (rounded, value) in rounded.iter_mut().zip(values) {
+            *rounded = f16::from_bits(bits_of_f16(value.clamp(-LARGEST_F16, LARGEST_F16)));
         }
+    }
+
+    /// The nearest f16, ties to the even one, of what none is too small for; in operations that compilers find vectors for.
+    #[inline(always)]
+    pub(super) fn bits_of_f16(value: f32) -> u16 {
+        let sign = value.to_bits() >> 16 & 0x8000;
+        let magnitude = value.abs().to_bits();
+        // 13 bits of fraction less, and an exponent that is 112 less.
+        let normal = ((magnitude + 0xfff + (magnitude >> 13 & 1)) >> 13).wrapping_sub(112 << 10);
+        // From 0.5 on floats are as far apart as the smallest of f16.
+        let subnormal = (value.abs() + 0.5).to_bits() - 0.5f32.to_bits();
+        let rounded = match magnitude {
+            ..0x3880_0000 => subnormal,
+            0x3880_0000..=0x7f80_0000 => normal,
+            _ => 0x7e00, // NaN
+        };
+        (sign | rounded) as u16
     }
 }
 
@@ -118,6 +130,26 @@ mod tests {
     #[test]
     fn f32_stays_as_it_is_ndarray() {
         rounds::<burn_ndarray::NdArray>(&[FloatDType::F32]);
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn halves_are_the_nearest() {
+        use burn::tensor::f16;
+        // Every f16, the numbers half way to the next, and those just before and after.
+        for bits in 0..0x7bff_u16 {
+            let [low, high] = [bits, bits + 1].map(|bits| f16::from_bits(bits).to_f32());
+            let middle = f32::midpoint(low, high);
+            for value in [low, middle.next_down(), middle, middle.next_up(), high] {
+                for value in [value, -value] {
+                    assert_eq!(fast::bits_of_f16(value), f16::from_f32(value).to_bits(), "{value}");
+                }
+            }
+        }
+        for value in [1e-10, f32::from_bits(1), f32::MIN_POSITIVE] {
+            assert_eq!(fast::bits_of_f16(-value), 0x8000);
+        }
+        assert!([f32::NAN, -f32::NAN].map(|nan| f16::from_bits(fast::bits_of_f16(nan))).into_iter().all(f16::is_nan));
     }
 
     #[cfg(feature = "flex")]
