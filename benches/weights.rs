@@ -20,6 +20,11 @@ use depthscale_kernels::{
     HeadShape, PackedWeight, Seen, StoredWeight, Visible, attend, on_workers, project, project_all, project_packed,
 };
 use depthscale_types::{ComputeDtype, ExitPolicy, SamplingParams, WeightFormat, WorkQuery};
+use mimalloc::MiMalloc;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Bytes of different weights that are multiplied in turn: more than caches hold.
 const WORKING_SET: usize = 256 << 20;

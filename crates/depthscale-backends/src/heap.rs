@@ -1,4 +1,4 @@
-//! Counting what the program takes from the system's allocator.
+//! Counting what the program allocates.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ static IN_USE: AtomicUsize = AtomicUsize::new(0);
 /// The most there were since the last reset.
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator with a count of the bytes that are allocated, for measuring what the CPU's backends hold.
+/// An allocator, the system's by default, with a count of the bytes that are allocated, for measuring what the CPU's backends hold.
 ///
 /// A program installs it so, after which [`BackendKind::memory`](crate::BackendKind::memory) has something to tell:
 ///
@@ -16,7 +16,7 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// use depthscale_backends::CountingAllocator;
 ///
 /// #[global_allocator]
-/// static ALLOCATOR: CountingAllocator = CountingAllocator;
+/// static ALLOCATOR: CountingAllocator = CountingAllocator(std::alloc::System);
 /// # fn main() {
 /// # #[cfg(feature = "flex")] {
 /// # use depthscale_backends::BackendKind;
@@ -28,9 +28,9 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// ```
 ///
 /// Memory that is mapped from files, such as a checkpoint's, is not allocated and does not count; nor does the second copy
-/// that the system may hold while it moves what grows. Allocating costs two atomic operations more.
+/// that an allocator may hold while it moves what grows. Allocating costs two atomic operations more.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CountingAllocator;
+pub struct CountingAllocator<A = System>(pub A);
 
 fn grow(bytes: usize) {
     let in_use = IN_USE.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -42,11 +42,11 @@ fn shrink(bytes: usize) {
 }
 
 #[allow(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: every call is passed on to the system's allocator as it came; counting touches no memory of the caller.
-unsafe impl GlobalAlloc for CountingAllocator {
+// SAFETY: every call is passed on to an allocator as it came; counting touches no memory of the caller.
+unsafe impl<A: GlobalAlloc> GlobalAlloc for CountingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller's.
-        let pointer = unsafe { System.alloc(layout) };
+        let pointer = unsafe { self.0.alloc(layout) };
         if !pointer.is_null() {
             grow(layout.size());
         }
@@ -55,7 +55,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller's.
-        let pointer = unsafe { System.alloc_zeroed(layout) };
+        let pointer = unsafe { self.0.alloc_zeroed(layout) };
         if !pointer.is_null() {
             grow(layout.size());
         }
@@ -64,13 +64,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as the caller's.
-        unsafe { System.dealloc(pointer, layout) };
+        unsafe { self.0.dealloc(pointer, layout) };
         shrink(layout.size());
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: as the caller's.
-        let moved = unsafe { System.realloc(pointer, layout, new_size) };
+        let moved = unsafe { self.0.realloc(pointer, layout, new_size) };
         if !moved.is_null() {
             match new_size.checked_sub(layout.size()) {
                 Some(more) => grow(more),

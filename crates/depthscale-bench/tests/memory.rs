@@ -11,7 +11,7 @@ use depthscale_decoder::Published;
 use depthscale_types::{ComputeDtype, DecoderConfig, KvRetention};
 
 #[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+static ALLOCATOR: CountingAllocator = CountingAllocator(std::alloc::System);
 
 /// The most by which prediction and measurement may differ.
 const TOLERANCE: f64 = 0.15;

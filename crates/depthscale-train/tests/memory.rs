@@ -9,7 +9,7 @@ use depthscale_train::{Examples, TrainConfig, Trainer};
 
 /// Counts what is allocated.
 #[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+static ALLOCATOR: CountingAllocator = CountingAllocator(std::alloc::System);
 
 const SHAPE: &str = r#"{"model_type": "ouro", "vocab_size": 32, "hidden_size": 32, "num_hidden_layers": 2,
     "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 64}"#;
