@@ -73,7 +73,8 @@ mod fast {
         }
     }
 
-    /// The nearest f16, ties to the even one, of what none is too small for; in operations that compilers find vectors for.
+    /// The bits of the nearest f16, ties to the even one, of a value within [`LARGEST_F16`] or NaN, in operations that compilers find
+    /// vectors for.
     #[inline(always)]
     pub(super) fn bits_of_f16(value: f32) -> u16 {
         let sign = value.to_bits() >> 16 & 0x8000;

@@ -22,8 +22,8 @@ pub(crate) struct Piece<'a, 'p> {
 
 /// Room for outputs, to be filled from the first to the last.
 ///
-/// Setting a product to zeros before it is computed would wait for memory, on one thread: what is last written is long out of the
-/// caches when a product is as large as its weights.
+/// A product is not set to zeros first: its memory has been out of the caches since weights passed through them, and one thread
+/// would wait for it while the others wait for that thread.
 pub(crate) struct Space<'p>(&'p mut [MaybeUninit<f32>]);
 
 impl Space<'_> {
@@ -39,11 +39,10 @@ impl Space<'_> {
     /// If there are more than lack.
     #[inline(always)]
     pub(crate) fn push(&mut self, outputs: &[f32]) {
-        let (next, left) = std::mem::take(&mut self.0).split_at_mut(outputs.len());
+        let Some(next) = self.0.split_off_mut(..outputs.len()) else { panic!("more outputs than there is room for") };
         for (place, output) in next.iter_mut().zip(outputs) {
             place.write(*output);
         }
-        self.0 = left;
     }
 }
 
@@ -139,6 +138,12 @@ mod tests {
     #[should_panic(expected = "a piece lacks outputs")]
     fn outputs_that_are_left_out_are_found() {
         share([3].into_iter(), 2, 32, 1, |Piece { outputs, .. }| outputs[0].push(&[1.0; 3]));
+    }
+
+    #[test]
+    #[should_panic(expected = "more outputs than there is room for")]
+    fn outputs_that_are_too_many_are_found() {
+        share([3].into_iter(), 2, 32, 1, |Piece { outputs, .. }| outputs[0].push(&[1.0; 4]));
     }
 
     #[test]

@@ -110,10 +110,11 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
                 next if next < d_out => weight.bytes(next..d_out.min(next + size)),
                 _ => &after[..after.len().min(size * row_bytes)],
             };
+            let units = group.len().div_ceil(O);
             sums.clear();
-            sums.resize(tiles[0].len() * group.len().div_ceil(O), [[0.0; R]; O]);
+            sums.resize(tiles[0].len() * units, [[0.0; R]; O]);
             add(lanes, weight, group.clone(), tiles, next, &mut sums);
-            for (product, sums) in product.chunks_mut(R).zip(sums.chunks_exact(group.len().div_ceil(O))) {
+            for (product, sums) in product.chunks_mut(R).zip(sums.chunks_exact(units)) {
                 for (row, product) in product.iter_mut().enumerate() {
                     of_row.clear();
                     of_row.extend(sums.as_flattened()[..group.len()].iter().map(|sums| sums[row]));
