@@ -17,7 +17,7 @@ use depthscale_decoder::{
     BlockContext, ExitRule, Feed, HeadShape, LogitRows, Phase, RandomParameters, RecurrentBlock, RecurrentDecoder,
     RunOptions, SequenceCache, SequenceOptions, SlotKind, StepView,
 };
-use depthscale_kernels::write_rows;
+use depthscale_kernels::KeptRows;
 use depthscale_types::{Criterion, DecoderConfig, ExitPolicy, SamplingParams};
 use divan::{Bencher, black_box};
 
@@ -136,10 +136,10 @@ fn attention_of_a_prompt<B: Backend>(bencher: Bencher<'_, '_>, rows: usize) {
 #[divan::bench(types = [Flex, NdArray], args = [1024, 8192], sample_count = 50)]
 fn cache_append<B: Backend>(bencher: Bencher<'_, '_>, rows: usize) {
     let device = Default::default();
-    let mut cache = Some(Tensor::<B, 3>::zeros([12, rows, 64], &device));
-    let row = Tensor::<B, 3>::ones([12, 1, 64], &device);
+    let mut cache = Some(KeptRows::Floats(Tensor::<B, 3>::zeros([12, rows, 64], &device)));
+    let row = KeptRows::Floats(Tensor::<B, 3>::ones([12, 1, 64], &device));
     bencher.bench_local(|| {
-        cache = cache.take().map(|cache| write_rows(cache, rows / 2, row.clone()));
+        cache = cache.take().map(|cache| cache.write(rows / 2, row.clone()));
         sync::<B>(&device);
     });
 }

@@ -10,7 +10,7 @@ use burn_flex::Flex;
 use depthscale_bench::Preset;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
 use depthscale_decoder::{ExitRule, Prefill};
-use depthscale_types::{KvRetention, MemoryQuery, SamplingParams, WeightFormat};
+use depthscale_types::{CacheDtype, KvRetention, MemoryQuery, SamplingParams, WeightFormat};
 
 const PROMPT: usize = 256;
 const GENERATED: usize = 64;
@@ -66,7 +66,7 @@ fn report() {
                 chunk: CHUNK,
                 retention,
                 weights: WeightFormat::F32,
-                cache_bytes: 4,
+                caches: CacheDtype::F32,
             });
             let ratio = peak / *first.get_or_insert(peak);
             let mib = |bytes: f64| bytes / f64::from(1 << 20);

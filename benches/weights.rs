@@ -17,9 +17,10 @@ use depthscale_decoder::{
     ExitRule, Feed, LogitRows, Phase, RandomParameters, RecurrentDecoder, RunOptions, SequenceCache, SequenceOptions,
 };
 use depthscale_kernels::{
-    HeadShape, PackedWeight, Seen, StoredWeight, Visible, attend, on_workers, project, project_all, project_packed,
+    HeadShape, KeptRows, PackedWeight, Seen, StoredWeight, Visible, attend, on_workers, project, project_all,
+    project_packed,
 };
-use depthscale_types::{ComputeDtype, ExitPolicy, SamplingParams, WeightFormat, WorkQuery};
+use depthscale_types::{CacheDtype, ComputeDtype, ExitPolicy, SamplingParams, WeightFormat, WorkQuery};
 use mimalloc::MiMalloc;
 
 /// As in the program.
@@ -158,9 +159,8 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
     for format in WeightFormat::ALL {
         let mut source = RandomParameters::new(&config, 0).with_weights(format);
         let decoder = RecurrentDecoder::<Flex>::build(config.clone(), &mut source, &Default::default())?;
-        for (cache_dtype, batch) in
-            [(ComputeDtype::F32, 1), (ComputeDtype::F32, 8), (ComputeDtype::F16, 1), (ComputeDtype::F16, 8)]
-        {
+        let kept = [CacheDtype::F32, CacheDtype::F16, CacheDtype::Q8];
+        for (cache_dtype, batch) in kept.into_iter().flat_map(|dtype| [(dtype, 1), (dtype, 8)]) {
             let mut caches = caches(&decoder, batch, cache_dtype)?;
             let (seconds, bandwidth) = time(memory, 30, || drop(step(&decoder, &mut caches, &rule)));
             let query = WorkQuery {
@@ -170,7 +170,7 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
                 depth: DEPTH,
                 chunk: batch,
                 weights: format,
-                cache_bytes: cache_dtype.bytes(),
+                caches: cache_dtype,
             };
             let rate = config.work(&query).bytes as f64 / seconds;
             println!(
@@ -195,7 +195,7 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
         let mut source = RandomParameters::new(&config, 0).with_weights(format);
         let decoder = RecurrentDecoder::<Flex>::build(config.clone(), &mut source, &Default::default())?;
         let asked = ExitRule::new(&"cosine:0".parse::<ExitPolicy>()?)?;
-        let mut own = caches(&decoder, 1, ComputeDtype::F32)?;
+        let mut own = caches(&decoder, 1, CacheDtype::F32)?;
         let [all, with_exits] = alternate(30, [&rule, &asked], |rule| drop(step(&decoder, &mut own, rule)));
 
         let (d, f) = (config.d_model, core.d_ffn);
@@ -220,7 +220,7 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
 
         let heads = HeadShape::of(core);
         let slots: Vec<_> = (0..DEPTH * core.n_layers)
-            .map(|_| [0; 2].map(|_| tensor([heads.n_kv_heads, CONTEXT, heads.head_dim])))
+            .map(|_| [0; 2].map(|_| KeptRows::Floats(tensor([heads.n_kv_heads, CONTEXT, heads.head_dim]))))
             .collect();
         let visible = Arc::new(Visible::new(std::iter::once(0..CONTEXT).collect(), CONTEXT, &Default::default()));
         let (attention, _) = time(memory, 15, || {
@@ -255,7 +255,7 @@ fn decoding(memory: &HostMemory) -> Result<(), Box<dyn Error>> {
 fn caches(
     decoder: &RecurrentDecoder<Flex>,
     batch: usize,
-    cache_dtype: ComputeDtype,
+    cache_dtype: CacheDtype,
 ) -> Result<Vec<SequenceCache<Flex>>, Box<dyn Error>> {
     let prompt: Vec<u32> = (0..CONTEXT as u32).collect();
     let rule = ExitRule::fixed(DEPTH);

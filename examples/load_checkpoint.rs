@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use depthscale::checkpoint::Overwrite;
 use depthscale::decoder::{ExitRule, Feed, LogitRows, Phase, RunOptions, SequenceOptions};
 use depthscale::prelude::*;
+use depthscale::types::CacheDtype;
 
 fn main() -> anyhow::Result<()> {
     let path = std::env::args().nth(1).map_or_else(depthscale_examples::model_directory, PathBuf::from);
@@ -18,7 +19,7 @@ fn main() -> anyhow::Result<()> {
     for retention in KvRetention::ALL {
         match retention.validate(config) {
             Ok(()) => {
-                let bytes = config.cache_bytes_per_token(retention, config.depth, 4);
+                let bytes = config.cache_bytes_per_token(retention, config.depth, CacheDtype::F32);
                 println!("  {retention}: {bytes} bytes of keys and values per token");
             }
             Err(error) => println!("  {error}"),

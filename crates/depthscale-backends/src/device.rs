@@ -144,7 +144,7 @@ mod tests {
             chunk: 64,
             retention: KvRetention::PerStep,
             weights: dtype.into(),
-            cache_bytes: dtype.bytes(),
+            caches: dtype.into(),
         });
         device.check_memory(&config(), dtype.into(), &predicted)
     }

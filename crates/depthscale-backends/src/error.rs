@@ -1,6 +1,6 @@
 //! Why a backend cannot be used, and what to do about it.
 
-use depthscale_types::{ComputeDtype, WeightFormat};
+use depthscale_types::{CacheDtype, ComputeDtype, WeightFormat};
 
 use crate::BackendKind;
 
@@ -71,13 +71,23 @@ pub enum BackendError {
         /// The format asked for.
         weights: WeightFormat,
     },
+    /// A dtype that the backend keeps no keys and values in.
+    #[error("{kind} ({name}) keeps no keys and values in {dtype}: name another --cache-dtype, or none")]
+    UnsupportedCaches {
+        /// The backend and device.
+        kind: BackendKind,
+        /// The name of the device.
+        name: String,
+        /// The dtype asked for.
+        dtype: CacheDtype,
+    },
     /// Choices that do not go together.
     #[error(transparent)]
     Invalid(#[from] depthscale_types::Error),
     /// More memory than is free.
     #[error(
         "{kind} ({name}) has {} MiB free, and the run is predicted to need {} MiB: {}; \
-         choose a shorter context, a smaller batch, fewer steps or --kv shared, or 16 bits (--cache-dtype, --dtype)",
+         choose a shorter context, a smaller batch, fewer steps or --kv shared, or fewer bits (--cache-dtype, --dtype)",
         free >> 20, needed.div_ceil(1 << 20), terms
     )]
     NotEnoughMemory {

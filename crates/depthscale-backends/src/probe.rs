@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{FloatDType, Tensor};
-use depthscale_types::{ComputeDtype, WeightFormat};
+use burn::tensor::{DType, FloatDType, IntDType, Tensor, TensorData};
+use depthscale_types::{CacheDtype, ComputeDtype, WeightFormat};
 
 use crate::device::{Device, DeviceClass};
 use crate::task::dispatch;
@@ -59,6 +59,17 @@ impl Device {
             return Err(BackendError::UnsupportedWeights { kind: self.kind, name: self.name.clone(), weights });
         }
         self.check_dtype(dtype)
+    }
+
+    /// Whether the device keeps keys and values in a dtype.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_caches(&self, dtype: CacheDtype) -> Result<(), BackendError> {
+        match dtype.floats() {
+            Some(floats) => self.check_dtype(floats),
+            None => check(self, dtype),
+        }
     }
 
     /// The same device with what is free now.
@@ -130,24 +141,24 @@ fn found(kind: BackendKind) -> Result<Vec<Device>, BackendError> {
 
 type Outcome = Result<(), BackendError>;
 
-/// Has a device multiply, once in the life of the program for each dtype.
-fn check(device: &Device, dtype: ComputeDtype) -> Outcome {
-    static KNOWN: Mutex<Option<HashMap<(BackendKind, ComputeDtype), Outcome>>> = Mutex::new(None);
+/// Has a device compute, once in the life of the program for each dtype.
+fn check(device: &Device, dtype: impl Into<CacheDtype>) -> Outcome {
+    static KNOWN: Mutex<Option<HashMap<(BackendKind, CacheDtype), Outcome>>> = Mutex::new(None);
+    let dtype = dtype.into();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.get_or_insert_default();
-    known.entry((device.kind, dtype)).or_insert_with(|| multiply(device, dtype)).clone()
+    known.entry((device.kind, dtype)).or_insert_with(|| compute(device, dtype)).clone()
 }
 
-/// A product, a sync and a fallible read. burn panics where a driver refuses, so panics are caught.
-fn multiply(device: &Device, dtype: ComputeDtype) -> Outcome {
-    let failed = |message: String| BackendError::ProbeFailed { kind: device.kind, name: device.name.clone(), message };
-    match catch_unwind(AssertUnwindSafe(|| dispatch(device.kind, Probe(dtype)))) {
-        Ok(Ok(Answer::Product)) => Ok(()),
-        Ok(Ok(Answer::Unsupported)) => Err(BackendError::UnsupportedDtype {
-            kind: device.kind,
-            name: device.name.clone(),
-            dtype,
-            works: Vec::new(),
+/// A product, or bytes for caches, a sync and a fallible read. burn panics where a driver refuses, so panics are caught.
+fn compute(device: &Device, dtype: CacheDtype) -> Outcome {
+    let (kind, name) = (device.kind, device.name.clone());
+    let failed = |message: String| BackendError::ProbeFailed { kind, name: device.name.clone(), message };
+    match catch_unwind(AssertUnwindSafe(|| dispatch(kind, Probe(dtype)))) {
+        Ok(Ok(Answer::Right)) => Ok(()),
+        Ok(Ok(Answer::Unsupported)) => Err(match dtype.floats() {
+            Some(dtype) => BackendError::UnsupportedDtype { kind, name, dtype, works: Vec::new() },
+            None => BackendError::UnsupportedCaches { kind, name, dtype },
         }),
         Ok(Ok(Answer::Wrong(message))) => Err(failed(message)),
         Ok(Err(error)) => Err(error),
@@ -160,10 +171,10 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("it panicked").into()
 }
 
-struct Probe(ComputeDtype);
+struct Probe(CacheDtype);
 
 enum Answer {
-    Product,
+    Right,
     Unsupported,
     Wrong(String),
 }
@@ -172,23 +183,33 @@ impl BackendTask for Probe {
     type Output = Answer;
 
     fn run<B: Backend>(self, device: B::Device) -> Answer {
-        let dtype = match self.0 {
-            ComputeDtype::F32 => FloatDType::F32,
-            ComputeDtype::F16 => FloatDType::F16,
-            ComputeDtype::Bf16 => FloatDType::BF16,
+        // [[1, 2], [3, 4]] squared, or the numbers themselves: all are exact in every dtype.
+        let expected = [7.0, 10.0, 15.0, 22.0];
+        let floats = match self.0 {
+            CacheDtype::F32 => Some(FloatDType::F32),
+            CacheDtype::F16 => Some(FloatDType::F16),
+            CacheDtype::Bf16 => Some(FloatDType::BF16),
+            CacheDtype::Q8 => None,
         };
-        if !B::supports_dtype(&device, dtype.into()) {
+        if !B::supports_dtype(&device, floats.map_or(DType::I8, DType::from)) {
             return Answer::Unsupported;
         }
-        let a = Tensor::<B, 2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device).cast(dtype);
-        let product = a.clone().matmul(a);
+        let found = match floats {
+            Some(dtype) => {
+                let a = Tensor::<B, 2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device).cast(dtype);
+                a.clone().matmul(a).cast(FloatDType::F32)
+            }
+            None => {
+                let numbers = Tensor::<B, 2>::from_floats(TensorData::new(expected.to_vec(), [2, 2]), &device);
+                numbers.int().cast(IntDType::I8).cast(FloatDType::F32)
+            }
+        };
         if let Err(error) = B::sync(&device) {
             return Answer::Wrong(error.to_string());
         }
-        match product.cast(FloatDType::F32).try_into_data() {
-            // [[1, 2], [3, 4]] squared; every number is exact in every dtype.
-            Ok(data) if data.iter::<f32>().eq([7.0, 10.0, 15.0, 22.0]) => Answer::Product,
-            Ok(data) => Answer::Wrong(format!("a product of two small matrices came out as {data}")),
+        match found.try_into_data() {
+            Ok(data) if data.iter::<f32>().eq(expected) => Answer::Right,
+            Ok(data) => Answer::Wrong(format!("what two small matrices make came out as {data}")),
             Err(error) => Answer::Wrong(error.to_string()),
         }
     }
@@ -213,6 +234,7 @@ mod tests {
             let device = kind.probe().expect("the processor is there");
             assert_eq!((device.kind, device.class), (kind, DeviceClass::Cpu));
             assert!(device.dtypes().contains(&ComputeDtype::F32));
+            assert_eq!(device.check_caches(CacheDtype::Q8), Ok(()));
         }
     }
 

@@ -119,7 +119,7 @@ impl BackendTask for OnDevice<'_, '_> {
                 let workload = Workload::new(&decoder, case);
                 let at_most = benchmark.config.predict_memory(&workload.peak_query());
                 let beside = MemoryReport { weights: 0, ..at_most };
-                let usable = case.cache_dtype.map_or(Ok(()), |dtype| found.check_dtype(dtype));
+                let usable = case.cache_dtype.map_or(Ok(()), |dtype| found.check_caches(dtype));
                 let usable = usable.and_then(|()| found.refreshed()?.check_memory(&benchmark.config, format, &beside));
                 match usable {
                     Ok(()) => {

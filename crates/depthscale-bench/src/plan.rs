@@ -1,6 +1,6 @@
 //! What is to be measured.
 
-use depthscale_types::{ComputeDtype, DecoderConfig, Error, KvRetention, WeightFormat};
+use depthscale_types::{CacheDtype, ComputeDtype, DecoderConfig, Error, KvRetention, WeightFormat};
 
 use crate::error::{BenchError, Result};
 use crate::record::{Case, Phase};
@@ -14,7 +14,7 @@ pub struct Plan {
     /// What matrices are kept in under each dtype; the dtype's own format where none is named.
     pub weights: Vec<WeightFormat>,
     /// What keys and values are kept in under each dtype; the dtype itself where none is named.
-    pub cache_dtypes: Vec<ComputeDtype>,
+    pub cache_dtypes: Vec<CacheDtype>,
     /// Which keys and values are kept.
     pub retentions: Vec<KvRetention>,
     /// Steps of every token.
@@ -87,10 +87,10 @@ impl Plan {
     }
 
     /// What keys and values are kept in under a dtype; `None` is the dtype itself.
-    fn caches_under(&self, dtype: ComputeDtype) -> Vec<Option<ComputeDtype>> {
+    fn caches_under(&self, dtype: ComputeDtype) -> Vec<Option<CacheDtype>> {
         match self.cache_dtypes.as_slice() {
             [] => vec![None],
-            named => named.iter().map(|&kept| (kept != dtype).then_some(kept)).collect(),
+            named => named.iter().map(|&kept| (kept != dtype.into()).then_some(kept)).collect(),
         }
     }
 

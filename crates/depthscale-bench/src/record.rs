@@ -3,7 +3,7 @@
 use std::fmt;
 
 use depthscale_types::{
-    BlockEvaluations, ComputeDtype, DecoderConfig, KvRetention, MeasuredMemory, MemoryQuery, MemoryReport,
+    BlockEvaluations, CacheDtype, ComputeDtype, DecoderConfig, KvRetention, MeasuredMemory, MemoryQuery, MemoryReport,
     WeightFormat, Work,
 };
 use jiff::Timestamp;
@@ -147,7 +147,7 @@ pub struct Case {
     pub weights: WeightFormat,
     /// What keys and values are kept in, if not the dtype of products.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache_dtype: Option<ComputeDtype>,
+    pub cache_dtype: Option<CacheDtype>,
     /// Which keys and values are kept.
     pub retention: KvRetention,
     /// Steps of every token.
@@ -162,8 +162,8 @@ pub struct Case {
 
 impl Case {
     /// What keys and values are kept in.
-    pub fn cached_in(&self) -> ComputeDtype {
-        self.cache_dtype.unwrap_or(self.dtype)
+    pub fn cached_in(&self) -> CacheDtype {
+        self.cache_dtype.unwrap_or(self.dtype.into())
     }
 }
 

@@ -76,7 +76,7 @@ impl<'d, B: Backend> Workload<'d, B> {
             chunk: self.rows(),
             retention: self.case.retention,
             weights: self.case.weights,
-            cache_bytes: self.case.cached_in().bytes(),
+            caches: self.case.cached_in(),
         }
     }
 
@@ -103,7 +103,7 @@ impl<'d, B: Backend> Workload<'d, B> {
             depth: self.case.depth,
             chunk: self.rows(),
             weights: self.case.weights,
-            cache_bytes: self.case.cached_in().bytes(),
+            caches: self.case.cached_in(),
         }
     }
 

@@ -8,7 +8,7 @@ use depthscale_backends::{BackendKind, CountingAllocator, Device};
 use depthscale_bench::{Benchmark, Build, Event, Phase, Plan, Record, Subject, Timing};
 use depthscale_conformance::device;
 use depthscale_decoder::Published;
-use depthscale_types::{ComputeDtype, DecoderConfig, KvRetention};
+use depthscale_types::{CacheDtype, DecoderConfig, KvRetention};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator(std::alloc::System);
@@ -38,11 +38,16 @@ fn measure(device: &Device) -> Vec<Record> {
     // Its prompts are read token by token, which takes long and shows nothing more.
     let shared = Plan { retentions: vec![KvRetention::Shared], phases: vec![Phase::Decode], ..plan(&config, device) };
     let mut plans = vec![per_step, shared];
-    if device.check_dtype(ComputeDtype::F16).is_ok() {
-        let cache_dtypes = vec![ComputeDtype::F16];
+    let cache_dtypes = in_fewer_bits(device);
+    if !cache_dtypes.is_empty() {
         plans.push(Plan { cache_dtypes, depths: vec![4], ..plan(&config, device) });
     }
     plans.into_iter().flat_map(|plan| run(device, plan)).collect()
+}
+
+/// What the device keeps caches in beside f32.
+fn in_fewer_bits(device: &Device) -> Vec<CacheDtype> {
+    [CacheDtype::F16, CacheDtype::Q8].into_iter().filter(|&dtype| device.check_caches(dtype).is_ok()).collect()
 }
 
 fn run(device: &Device, plan: Plan) -> Vec<Record> {
@@ -99,7 +104,7 @@ fn prediction_and_measurement_agree() {
     for kind in BackendKind::compiled_in() {
         let Some(device) = device(kind) else { continue };
         let records = measure(&device);
-        assert_eq!(records.len(), if device.check_dtype(ComputeDtype::F16).is_ok() { 8 } else { 6 });
+        assert_eq!(records.len(), 6 + 2 * in_fewer_bits(&device).len());
         records.iter().for_each(check);
         // Weights are shared by all steps. What grows is a slot for every step.
         let growth = |retention| caches(&records, retention, 4) / caches(&records, retention, 1);

@@ -136,7 +136,7 @@ pub fn cases<B: Backend>() -> Vec<Case<B>> {
         case("long_contexts_grow_and_wrap_caches", batches::long_contexts_grow_and_wrap_caches),
         case("backends_pass_their_own_check", batches::backends_pass_their_own_check),
         case("sixteen_bits_stay_near_published_outputs", precision::stays_near_published),
-        case("caches_in_sixteen_bits_stay_near_published_outputs", precision::rounded_caches_stay_near_published),
+        case("caches_in_fewer_bits_stay_near_published_outputs", precision::rounded_caches_stay_near_published),
         case("a_trained_model_answers_in_every_dtype", precision::trained_model_answers),
         case("packed_weights_equal_the_same_numbers", weights::packed_equal_the_same_numbers),
         case("an_own_block_is_refined_until_it_converges", reasoning::refines_until_converged),

@@ -9,7 +9,8 @@ use depthscale_decoder::build::float_dtype;
 use depthscale_decoder::generate::{GenerateOptions, Request, generate};
 use depthscale_decoder::verify::{Tolerance as Allowed, VerifyPath, rounding_tolerance, verify};
 use depthscale_decoder::{DecoderError, ExitRule, ModelDirectory, RecurrentDecoder, SequenceOptions};
-use depthscale_types::{ComputeDtype, SamplingParams};
+use depthscale_kernels::KeptRows;
+use depthscale_types::{CacheDtype, ComputeDtype, SamplingParams};
 
 use crate::{Site, fixture};
 
@@ -33,18 +34,18 @@ pub fn stays_near_published<B: Backend>(site: &Site<B>) {
     }
 }
 
-/// With caches in f16 and bf16, where the device has them, logits and states that are computed in f32 stay near the published ones,
+/// With caches in f16, bf16 and q8, where the device has them, logits and states that are computed in f32 stay near the published ones,
 /// fed in chunks, token by token, and without earlier tokens. Where it has not, a sequence is refused with an error.
 ///
 /// # Panics
 /// With what differed.
 pub fn rounded_caches_stay_near_published<B: Backend>(site: &Site<B>) {
-    for dtype in [ComputeDtype::F16, ComputeDtype::Bf16] {
+    for dtype in [CacheDtype::F16, CacheDtype::Bf16, CacheDtype::Q8] {
         for name in FIXTURES.into_iter().chain(["yoco-u-gqa"]) {
             let decoder = open(site, name, ComputeDtype::F32).expect("every device computes in f32");
             let options = SequenceOptions { cache_dtype: Some(dtype), ..SequenceOptions::default() };
             if let Err(error) = decoder.new_sequence(options) {
-                assert!(!B::supports_dtype(&site.device, DType::from(float_dtype(dtype))), "{error}");
+                assert!(!KeptRows::<B>::keeps(&site.device, dtype), "{error}");
                 assert!(matches!(error, DecoderError::CacheDtype { dtype: refused } if refused == dtype), "{error}");
                 continue;
             }
@@ -64,7 +65,7 @@ pub(crate) fn stays_near<B: Backend>(
     decoder: &RecurrentDecoder<B>,
     expected: &Checkpoint,
     context: &str,
-    (path, caches): (VerifyPath, Option<ComputeDtype>),
+    (path, caches): (VerifyPath, Option<CacheDtype>),
     allowed: impl Fn(usize) -> f64,
 ) {
     let comparisons = verify(decoder, expected, path, caches, Allowed::Largest(1.0), &mut |_| {});
@@ -85,14 +86,16 @@ pub(crate) fn stays_near<B: Backend>(
     assert!(compared >= 2, "{context}: {compared} entries were compared");
 }
 
-/// The trained checkpoint adds two numbers in every dtype of the device: training makes it draw states to the answer, and
+/// The trained checkpoint adds two numbers in every dtype of the device, and with caches in every dtype: training makes it draw states to the answer, and
 /// then rounding does not decide.
 ///
 /// # Panics
 /// With what was answered.
 pub fn trained_model_answers<B: Backend>(site: &Site<B>) {
     const PROBLEMS: [(u32, u32); 8] = [(53, 93), (1, 38), (47, 24), (34, 72), (55, 20), (22, 78), (71, 80), (47, 38)];
-    for dtype in ComputeDtype::ALL {
+    let caches = CacheDtype::ALL.into_iter().filter(|&caches| KeptRows::<B>::keeps(&site.device, caches));
+    let own = ComputeDtype::ALL.map(|dtype| (dtype, None));
+    for (dtype, cache_dtype) in own.into_iter().chain(caches.map(|caches| (ComputeDtype::F32, Some(caches)))) {
         let Some(decoder) = open(site, "ouro-arith", dtype) else { continue };
         let rule = ExitRule::new(&"q-exit:0.9".parse().expect("a policy")).expect("valid");
         let request = |(id, (a, b)): (usize, (u32, u32))| Request {
@@ -103,10 +106,14 @@ pub fn trained_model_answers<B: Backend>(site: &Site<B>) {
             end_tokens: characters("\n"),
         };
         let requests: Vec<Request> = PROBLEMS.into_iter().enumerate().map(request).collect();
-        let options = GenerateOptions::new(&rule);
+        let options = GenerateOptions { cache_dtype, ..GenerateOptions::new(&rule) };
         let output = generate(&decoder, &requests, &options, &mut |_, _| ControlFlow::Continue(()));
         for ((a, b), generation) in PROBLEMS.into_iter().zip(output.expect("generates").generations) {
-            assert_eq!(generation.ids(), characters(&(a + b).to_string()), "{a}+{b} in {dtype}");
+            assert_eq!(
+                generation.ids(),
+                characters(&(a + b).to_string()),
+                "{a}+{b} in {dtype}, caches {cache_dtype:?}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, FloatDType, Tensor};
+use depthscale_kernels::KeptRows;
 use depthscale_types::{
     ComputeDtype, DecoderConfig, ExitGate, Injection, MixerKind, OutputHead, QueryKey, Readout, StackConfig,
     WeightFormat,
@@ -194,7 +195,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
     ///
     /// # Errors
     /// If the retention policy does not go with the model's mixer, it is to hold more than the model has positions, or the device does
-    /// not compute in the dtype of its caches.
+    /// not keep rows in the dtype of its caches.
     pub fn new_sequence(&self, options: SequenceOptions) -> Result<SequenceCache<B>> {
         let limit = self.config.max_positions;
         let capacity = options.capacity.unwrap_or(limit);
@@ -206,7 +207,7 @@ impl<B: Backend, K: Module<B> + RecurrentBlock<B>> RecurrentDecoder<B, K> {
             options.retention.validate_for_matrix_state()?;
         }
         if let Some(dtype) = options.cache_dtype
-            && !B::supports_dtype(&self.device(), float_dtype(dtype).into())
+            && !KeptRows::<B>::keeps(&self.device(), dtype)
         {
             return Err(DecoderError::CacheDtype { dtype });
         }

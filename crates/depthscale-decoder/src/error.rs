@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use depthscale_checkpoint::CheckpointError;
-use depthscale_types::{ComputeDtype, Family, WeightFormat};
+use depthscale_types::{CacheDtype, ComputeDtype, Family, WeightFormat};
 
 /// Result of this crate.
 pub type Result<T, E = DecoderError> = std::result::Result<T, E>;
@@ -177,10 +177,10 @@ pub enum DecoderError {
         capacity: usize,
     },
     /// A cache in a dtype that the device does not have.
-    #[error("the device does not compute in {dtype}, and keeps no caches in it: name another dtype for them, or none")]
+    #[error("the device keeps no keys and values in {dtype}: name another dtype for them, or none")]
     CacheDtype {
         /// The dtype.
-        dtype: ComputeDtype,
+        dtype: CacheDtype,
     },
     /// A cache made for another decoder.
     #[error("the sequence's cache was made for another decoder: {message}")]

@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::heads::HeadShape;
+use crate::kept::KeptRows;
 #[cfg(feature = "flex")]
 use crate::lanes::Set;
 use crate::softmax::{Visible, softmax_visible};
@@ -20,7 +21,7 @@ use crate::softmax::{Visible, softmax_visible};
 pub struct Seen<B: Backend> {
     /// Keys and values in parts that follow one another, `[n_kv_heads, keys, head_dim]` each, in any dtype. They may be views of
     /// larger stores. In f16 they are finite: what is infinite or not a number in it may count as a number.
-    pub parts: Vec<[Tensor<B, 3>; 2]>,
+    pub parts: Vec<[KeptRows<B>; 2]>,
     /// The keys that each query sees, counted over all parts.
     pub visible: Arc<Visible<B>>,
 }
@@ -29,7 +30,7 @@ pub struct Seen<B: Backend> {
 ///
 /// On flex scores are formed and used up in pieces (arXiv 2205.14135), so that none but a few are in memory at once;
 /// sequences, heads and pieces of the queries are spread over threads together. Keys and values in whole rows are not copied,
-/// and those of 16 bits are read as they are. So it is for queries in f32, heads of whole vectors of sixteen, and keys and values of
+/// and those of 16 and 8 bits are read as they are. So it is for queries in f32, heads of whole vectors of sixteen, and keys and values of
 /// one dtype; elsewhere plain operations form all scores of a sequence.
 ///
 /// # Shapes
@@ -67,7 +68,8 @@ pub fn attend<B: Backend>(queries: Tensor<B, 2>, seen: Vec<Seen<B>>, heads: Head
 /// The same for one sequence, in plain operations.
 fn attend_one<B: Backend>(queries: Tensor<B, 2>, seen: Seen<B>, heads: HeadShape) -> Tensor<B, 2> {
     let (rows, dtype) = (queries.dims()[0], queries.dtype());
-    let parts = seen.parts.into_iter().map(|[keys, values]| (keys.cast(dtype), values.cast(dtype)));
+    let floats = |rows: KeptRows<B>| rows.into_floats(dtype.into());
+    let parts = seen.parts.into_iter().map(|[keys, values]| (floats(keys), floats(values)));
     let (mut keys, mut values): (Vec<_>, Vec<_>) = parts.unzip();
     // The scores of one row are less than its keys and values, those of many are more: what is less is joined.
     if rows > 1 {
@@ -99,12 +101,21 @@ fn join<B: Backend, const D: usize>(mut pieces: Vec<Tensor<B, D>>, dim: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{FloatDType, TensorData};
+    use burn::tensor::TensorData;
     use burn_ndarray::NdArray;
+    use depthscale_types::CacheDtype;
 
     /// Numbers of at most eight bits, which every dtype holds exactly.
     fn values(n: usize, seed: usize) -> Vec<f32> {
         (0..n).map(|i| (((i * 7919 + seed * 104_729) % 255) as f32 - 127.0) / 128.0).collect()
+    }
+
+    /// Keys or values of `rows` tokens, head by head; the largest magnitude that there is, in every head, makes codes of 8 bits of
+    /// them exact as well.
+    fn store(heads: HeadShape, rows: usize, seed: usize) -> Vec<f32> {
+        let mut all = values(heads.n_kv_heads * rows * heads.head_dim, seed);
+        all.chunks_exact_mut(heads.head_dim).for_each(|head| head[seed] = 127.0 / 128.0);
+        all
     }
 
     type Attend<'a, B> = &'a dyn Fn(Tensor<B, 2>, Vec<Seen<B>>, HeadShape) -> Tensor<B, 2>;
@@ -115,25 +126,21 @@ mod tests {
         ranges: &[std::ops::Range<usize>],
         keys: usize,
         parts: usize,
-        dtype: FloatDType,
+        dtype: CacheDtype,
     ) -> Seen<B> {
         let device = Default::default();
         let HeadShape { n_kv_heads, head_dim, .. } = heads;
-        let store = |seed| {
-            let shape = [n_kv_heads, keys + 3, head_dim];
-            let all = values(shape.iter().product(), seed);
-            let all = Tensor::<B, 3>::from_data(TensorData::new(all, shape), &device).cast(dtype);
-            let part = all.slice([0..n_kv_heads, 0..keys, 0..head_dim]);
-            if seed == 2 {
-                return part;
-            }
+        let kept = |seed| {
+            let all = TensorData::new(store(heads, keys + 3, seed), [n_kv_heads, keys + 3, head_dim]);
+            let all = Tensor::<B, 3>::from_data(all, &device).swap_dims(0, 1);
             // As a projection leaves them: heads beside one another.
-            let rows = part.swap_dims(0, 1).reshape([keys, n_kv_heads * head_dim]);
-            rows.reshape([keys, n_kv_heads, head_dim]).swap_dims(0, 1)
+            let rows = KeptRows::keep(all.reshape([keys + 3, n_kv_heads * head_dim]), heads, dtype);
+            let rows = if seed == 2 { rows.zeros_like(keys + 3).write(0, rows) } else { rows };
+            rows.narrow(0, keys)
         };
-        let stores = [store(2), store(3)];
+        let stores = [kept(2), kept(3)];
         let size = keys.div_ceil(parts);
-        let part = |start: usize| stores.each_ref().map(|x| x.clone().narrow(1, start, size.min(keys - start)));
+        let part = |start: usize| stores.each_ref().map(|rows| rows.narrow(start, size.min(keys - start)));
         let visible = Arc::new(Visible::new(ranges.to_vec(), keys, &device));
         Seen { parts: (0..keys).step_by(size).map(part).collect(), visible }
     }
@@ -145,10 +152,9 @@ mod tests {
 
     /// What a row mixes, from the formula.
     fn expected(heads: HeadShape, ranges: &[std::ops::Range<usize>], keys: usize) -> Vec<f64> {
-        let HeadShape { n_heads, n_kv_heads, head_dim } = heads;
+        let HeadShape { n_heads, head_dim, .. } = heads;
         let queries = values(ranges.len() * n_heads * head_dim, 1);
-        let store = |seed| values(n_kv_heads * (keys + 3) * head_dim, seed);
-        let (k, v) = (store(2), store(3));
+        let [k, v] = [2, 3].map(|seed| store(heads, keys + 3, seed));
         let mut mixed = Vec::new();
         for (row, range) in ranges.iter().enumerate() {
             for head in 0..n_heads {
@@ -181,7 +187,7 @@ mod tests {
         sizes.into_iter().flat_map(both).collect()
     }
 
-    fn mixes_what_is_seen<B: Backend>(attend: Attend<B>, heads: &[(usize, usize, usize)], dtype: FloatDType) {
+    fn mixes_what_is_seen<B: Backend>(attend: Attend<B>, heads: &[(usize, usize, usize)], dtype: CacheDtype) {
         for &(n_heads, n_kv_heads, head_dim) in heads {
             let heads = HeadShape { n_heads, n_kv_heads, head_dim };
             let mut all = Vec::new();
@@ -207,9 +213,9 @@ mod tests {
 
     fn lacks_a_value<B: Backend>() {
         let heads = HeadShape { n_heads: 4, n_kv_heads: 4, head_dim: 16 };
-        let mut seen = seen(heads, &[0..4, 0..5], 5, 2, FloatDType::F32);
+        let mut seen = seen(heads, &[0..4, 0..5], 5, 2, CacheDtype::F32);
         let [_, values] = &mut seen.parts[1];
-        *values = values.clone().narrow(1, 0, 1);
+        *values = values.narrow(0, 1);
         attend(queries::<B>(heads, 2), vec![seen], heads);
     }
 
@@ -231,14 +237,16 @@ mod tests {
 
     #[test]
     fn mixes_what_is_seen_ndarray() {
-        mixes_what_is_seen::<NdArray>(&attend, &HEADS, FloatDType::F32);
+        for dtype in [CacheDtype::F32, CacheDtype::Q8] {
+            mixes_what_is_seen::<NdArray>(&attend, &HEADS, dtype);
+        }
     }
 
     #[cfg(feature = "flex")]
     #[test]
     fn mixes_what_is_seen_flex() {
         use burn_flex::Flex;
-        for dtype in [FloatDType::F32, FloatDType::F16, FloatDType::BF16] {
+        for dtype in CacheDtype::ALL {
             mixes_what_is_seen::<Flex>(&attend, &HEADS, dtype);
             for set in Set::all() {
                 let with_set = |queries, seen, heads| {
@@ -255,11 +263,10 @@ mod tests {
     fn every_sequence_has_its_dtype() {
         use burn_flex::Flex;
         let heads = HeadShape { n_heads: 4, n_kv_heads: 2, head_dim: 16 };
-        let dtypes = [FloatDType::F32, FloatDType::F16, FloatDType::BF16];
-        let of_all = dtypes.map(|dtype| seen(heads, &[0..4, 0..5], 5, 2, dtype)).into();
-        let mixed = attend(Tensor::cat(vec![queries::<Flex>(heads, 2); 3], 0), of_all, heads);
+        let of_all = CacheDtype::ALL.map(|dtype| seen(heads, &[0..4, 0..5], 5, 2, dtype)).into();
+        let mixed = attend(Tensor::cat(vec![queries::<Flex>(heads, 2); CacheDtype::ALL.len()], 0), of_all, heads);
         let found = mixed.into_data().to_vec::<f32>().expect("f32");
-        let expected = expected(heads, &[0..4, 0..5], 5).repeat(3);
+        let expected = expected(heads, &[0..4, 0..5], 5).repeat(CacheDtype::ALL.len());
         assert!(found.iter().zip(expected).all(|(found, expected)| (f64::from(*found) - expected).abs() < 2e-6));
     }
 }

@@ -11,7 +11,7 @@ const LARGEST_F16: f32 = 65_504.0;
 ///
 /// # Shapes
 /// - x, output: `[rows, width]`
-pub fn round_to<B: Backend>(x: Tensor<B, 2>, dtype: FloatDType) -> Tensor<B, 2> {
+pub(crate) fn round_to<B: Backend>(x: Tensor<B, 2>, dtype: FloatDType) -> Tensor<B, 2> {
     if x.dtype() == DType::from(dtype) {
         return x;
     }

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor, TensorPrimitive};
+use burn::tensor::{DType, Int, Tensor, TensorPrimitive};
 use burn_flex::FlexTensor;
 
 /// The tensor as flex's own, if it is one and holds f32; else the tensor unchanged.
@@ -28,6 +28,14 @@ pub(crate) fn take_any<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Resu
     }
 }
 
+/// The same for integers.
+pub(crate) fn take_int<B: Backend, const D: usize>(tensor: Tensor<B, D, Int>) -> Result<FlexTensor, Tensor<B, D, Int>> {
+    if !is_flex::<B>() {
+        return Err(tensor);
+    }
+    cast::<_, FlexTensor>(tensor.into_primitive()).map_err(Tensor::from_primitive)
+}
+
 /// The way back for a backend for which [`take_any`] succeeded.
 ///
 /// # Panics
@@ -35,6 +43,17 @@ pub(crate) fn take_any<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Resu
 pub(crate) fn give<B: Backend, const D: usize>(tensor: FlexTensor) -> Tensor<B, D> {
     match cast::<_, B::FloatTensorPrimitive>(tensor) {
         Ok(primitive) => Tensor::from_primitive(TensorPrimitive::Float(primitive)),
+        Err(_) => unreachable!("only called for backends whose tensors are flex's"),
+    }
+}
+
+/// The same for integers.
+///
+/// # Panics
+/// If the backend's tensors are not flex's.
+pub(crate) fn give_int<B: Backend, const D: usize>(tensor: FlexTensor) -> Tensor<B, D, Int> {
+    match cast::<_, B::IntTensorPrimitive>(tensor) {
+        Ok(primitive) => Tensor::from_primitive(primitive),
         Err(_) => unreachable!("only called for backends whose tensors are flex's"),
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|
-//! | [`write_rows`] | `slice_assign` copies the whole cache on every append |
-//! | [`round_to`] | rows pass through f64, on one thread |
+//! | [`KeptRows::write`] | `slice_assign` copies the whole cache on every append |
+//! | [`KeptRows::keep`] | rows pass through f64 on their way to 16 bits, on one thread |
 //! | [`project`] | one row is multiplied on one thread, which does not use up the memory's bandwidth; of more rows both factors are turned first, on one thread, too |
 //! | [`project_packed`] | weights in fewer bits than f32 ([`PackedWeight`]) would be unpacked for every product; blocks are multiplied in whole numbers where the machine adds up bytes |
 //! | [`project_all`] | weights with the same rows would each be shared among threads, which wait for one another every time |
@@ -33,7 +33,6 @@
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
 mod ahead;
 mod attend;
-mod cache;
 mod cast;
 #[cfg(feature = "flex")]
 mod cut;
@@ -52,6 +51,7 @@ mod fused;
 #[cfg(all(test, feature = "flex", feature = "autodiff"))]
 mod gradients;
 mod heads;
+mod kept;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
 mod lanes;
 mod likelihood;
@@ -80,9 +80,8 @@ mod weights;
 mod workers;
 
 pub use attend::{Seen, attend};
-pub use cache::write_rows;
-pub use cast::round_to;
 pub use heads::HeadShape;
+pub use kept::KeptRows;
 pub use likelihood::cross_entropy;
 pub use norm::rms_norm;
 pub use packed::{PackError, PackedWeight};

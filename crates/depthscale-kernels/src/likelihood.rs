@@ -48,8 +48,8 @@ mod fast {
             let (mut losses, mut sums) = (vec![0.0; rows], vec![0.0; rows]);
             let piece = task_rows(logits.columns);
             fill_both(
-                [&mut losses, &mut sums],
-                [piece, piece],
+                (&mut losses, piece),
+                (&mut sums, piece),
                 #[inline(always)]
                 |at, losses, sums| {
                     for (row, (loss, log_sum)) in losses.iter_mut().zip(sums).enumerate() {

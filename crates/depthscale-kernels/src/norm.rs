@@ -61,8 +61,8 @@ mod fast {
             let (mut y, mut factors) = (vec![0.0; x.values.len()], vec![0.0; rows]);
             let piece = task_rows(width);
             fill_both(
-                [&mut y, &mut factors],
-                [piece * width, piece],
+                (&mut y, piece * width),
+                (&mut factors, piece),
                 #[inline(always)]
                 |at, y, factors| {
                     for (row, (y, factor)) in y.chunks_exact_mut(width).zip(factors).enumerate() {

@@ -50,8 +50,8 @@ mod fast {
         fn backward(&self, [gate, up]: [Matrix<'_>; 2], _: &[f32], upstream: &[f32]) -> [Option<Vec<f32>>; 2] {
             let (mut of_gate, mut of_up) = (vec![0.0; upstream.len()], vec![0.0; upstream.len()]);
             fill_both(
-                [&mut of_gate, &mut of_up],
-                [PIECE, PIECE],
+                (&mut of_gate, PIECE),
+                (&mut of_up, PIECE),
                 #[inline(always)]
                 |at, of_gate, of_up| {
                     let own = at * PIECE..at * PIECE + of_gate.len();

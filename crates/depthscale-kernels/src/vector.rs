@@ -60,23 +60,22 @@ pub(crate) fn fill_rows(output: &mut [f32], columns: usize, fill: impl Fn(usize,
     );
 }
 
-/// [`fill_pieces`] for two outputs whose pieces belong together.
-pub(crate) fn fill_both(
-    outputs: [&mut [f32]; 2],
-    pieces: [usize; 2],
-    fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+/// [`fill_pieces`] for two outputs whose pieces, of so many elements each, belong together.
+pub(crate) fn fill_both<T: Send, U: Send>(
+    (first, first_piece): (&mut [T], usize),
+    (second, second_piece): (&mut [U], usize),
+    fill: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
-    let fill = |(at, (first, second)): (usize, (&mut [f32], &mut [f32]))| {
+    let fill = |(at, (first, second)): (usize, (&mut [T], &mut [U]))| {
         vectorised(
             #[inline(always)]
             || fill(at, first, second),
         )
     };
-    let [first, second] = outputs;
-    if first.len() <= pieces[0] {
+    if first.len() <= first_piece {
         return fill((0, (first, second)));
     }
-    first.par_chunks_mut(pieces[0]).zip(second.par_chunks_mut(pieces[1])).enumerate().for_each(fill);
+    first.par_chunks_mut(first_piece).zip(second.par_chunks_mut(second_piece)).enumerate().for_each(fill);
 }
 
 /// Added and subtracted, it rounds to the nearest whole number, the even one of two, below 2^22; that number is in the last bits of

@@ -20,7 +20,7 @@
 //! |---|---|
 //! | [`config`] | [`DecoderConfig`] and its parts, one enum per choice that published looped models make |
 //! | [`parameters`] | the list of parameters a config implies, hence parameter counts without allocating |
-//! | [`dtype`] | [`ComputeDtype`]: the number format of products |
+//! | [`dtype`] | [`ComputeDtype`] and [`CacheDtype`]: the number formats of products, and of keys and values |
 //! | [`exit`] | [`ExitPolicy`] and the criteria it can name |
 //! | [`retention`] | [`KvRetention`]: which keys and values are kept |
 //! | [`sampling`] | [`SamplingParams`] |
@@ -47,7 +47,7 @@ pub use config::{
     AfterStep, AttentionConfig, BlockNorms, DecoderConfig, ExitGate, Family, InitialState, Injection, MixerKind,
     OutputHead, Positions, QueryKey, Readout, RotaryFrequencies, RotaryLayout, StackConfig,
 };
-pub use dtype::ComputeDtype;
+pub use dtype::{CacheDtype, ComputeDtype};
 pub use error::{Error, Result};
 pub use exit::{Criterion, Evidence, ExitPolicy, Metric};
 pub use memory::{CacheBytes, MeasuredMemory, MemoryQuery, MemoryReport};

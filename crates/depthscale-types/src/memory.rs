@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DecoderConfig, MixerKind, Readout, StackConfig};
+use crate::dtype::CacheDtype;
 use crate::retention::KvRetention;
 use crate::weights::WeightFormat;
 
@@ -66,8 +67,8 @@ pub struct MemoryQuery {
     pub retention: KvRetention,
     /// What weights are kept in.
     pub weights: WeightFormat,
-    /// Bytes of one cached element.
-    pub cache_bytes: usize,
+    /// What keys and values are kept in.
+    pub caches: CacheDtype,
 }
 
 /// Cache of one sequence in bytes.
@@ -88,23 +89,17 @@ impl CacheBytes {
 }
 
 impl DecoderConfig {
-    /// Bytes of cache one sequence of `context` tokens needs after its prompt was read, at `depth` steps and
-    /// `element_bytes` per cached element. The matrix states of gated retention are always 4 bytes an element.
-    pub fn cache_bytes(
-        &self,
-        retention: KvRetention,
-        depth: usize,
-        context: usize,
-        element_bytes: usize,
-    ) -> CacheBytes {
+    /// Bytes of cache one sequence of `context` tokens needs after its prompt was read, at `depth` steps. The matrix states of
+    /// gated retention are f32 whatever keys and values are kept in.
+    pub fn cache_bytes(&self, retention: KvRetention, depth: usize, context: usize, caches: CacheDtype) -> CacheBytes {
         let stack_bytes =
-            |stack: &StackConfig| (stack.n_layers as u64).saturating_mul(slot_bytes(stack, context, element_bytes));
+            |stack: &StackConfig| (stack.n_layers as u64).saturating_mul(slot_bytes(stack, context, caches));
         let prelude = self.prelude.as_ref().map_or(0, stack_bytes);
         let readout = match &self.readout {
             Readout::Head | Readout::NormHead => 0,
             Readout::Coda(stack) => stack_bytes(stack),
             // One store, read by every cross layer.
-            Readout::CrossDecoder { layers, .. } => kv_bytes(layers, context, element_bytes),
+            Readout::CrossDecoder { layers, .. } => kv_bytes(layers, context, caches),
         };
         CacheBytes {
             global: prelude.saturating_add(readout),
@@ -113,9 +108,9 @@ impl DecoderConfig {
     }
 
     /// Bytes by which the cache of one sequence grows with one more token, once windows are full.
-    pub fn cache_bytes_per_token(&self, retention: KvRetention, depth: usize, element_bytes: usize) -> u64 {
+    pub fn cache_bytes_per_token(&self, retention: KvRetention, depth: usize, caches: CacheDtype) -> u64 {
         let far = self.largest_window().saturating_add(1);
-        let at = |context| self.cache_bytes(retention, depth, context, element_bytes).total();
+        let at = |context| self.cache_bytes(retention, depth, context, caches).total();
         at(far + 1) - at(far)
     }
 
@@ -127,7 +122,7 @@ impl DecoderConfig {
     /// values that are kept in fewer bytes count once more in 4, for one layer of a sequence: backends that do not read them as they
     /// are bring so much to f32. A cross-decoder is taken to read out one token of each sequence.
     pub fn predict_memory(&self, query: &MemoryQuery) -> MemoryReport {
-        let cache = self.cache_bytes(query.retention, query.depth, query.context, query.cache_bytes);
+        let cache = self.cache_bytes(query.retention, query.depth, query.context, query.caches);
         let block = |stack: &StackConfig| {
             let rows = if stack.mixer == MixerKind::SharedKv { query.batch } else { query.chunk };
             let keys = match (&stack.mixer, stack.mixer.window()) {
@@ -138,14 +133,14 @@ impl DecoderConfig {
             let attention = (2 * stack.n_heads as u64).saturating_mul(keys as u64);
             let attention = attention.saturating_add(4 * stack.d_query() as u64);
             let row = (3 * stack.d_ffn as u64).max(attention).saturating_add(4 * self.d_model as u64);
-            let widened = if query.cache_bytes < 4 { 2 * stack.d_kv() as u64 } else { 0 };
+            let widened = if query.caches != CacheDtype::F32 { 2 * stack.d_kv() as u64 } else { 0 };
             (rows as u64).saturating_mul(row).saturating_add(widened.saturating_mul(keys as u64))
         };
         let stacks = [self.prelude.as_ref(), Some(&self.core), self.readout_stack()];
         let widest_block = stacks.into_iter().flatten().map(block).max().unwrap_or(0);
         let batch = query.batch as u64;
         let logits = batch.saturating_mul(self.vocab_size as u64);
-        let pending = (self.core.n_layers as u64).saturating_mul(kv_bytes(&self.core, query.chunk, query.cache_bytes));
+        let pending = (self.core.n_layers as u64).saturating_mul(kv_bytes(&self.core, query.chunk, query.caches));
         MemoryReport {
             weights: self.parameter_bytes(query.weights),
             global_kv: cache.global.saturating_mul(batch),
@@ -161,18 +156,18 @@ impl DecoderConfig {
 }
 
 /// Bytes of one slot of one layer.
-fn slot_bytes(stack: &StackConfig, context: usize, element_bytes: usize) -> u64 {
+fn slot_bytes(stack: &StackConfig, context: usize, caches: CacheDtype) -> u64 {
     match stack.mixer {
         MixerKind::GatedRetention { .. } => (4 * stack.d_query() as u64).saturating_mul(stack.head_dim as u64),
         MixerKind::SharedKv => 0,
         // A window of W keys, the query's own among them, keeps W - 1 rows between tokens.
         _ => {
             let rows = stack.mixer.window().map_or(context, |window| context.min(window - 1));
-            kv_bytes(stack, rows, element_bytes)
+            kv_bytes(stack, rows, caches)
         }
     }
 }
 
-fn kv_bytes(stack: &StackConfig, rows: usize, element_bytes: usize) -> u64 {
-    (2 * stack.d_kv() as u64).saturating_mul(rows as u64).saturating_mul(element_bytes as u64)
+fn kv_bytes(stack: &StackConfig, rows: usize, caches: CacheDtype) -> u64 {
+    (stack.kv_row_bytes(caches) as u64).saturating_mul(rows as u64)
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{DecoderConfig, MixerKind, OutputHead, Readout, StackConfig};
+use crate::dtype::CacheDtype;
 use crate::parameters::{ParameterRole, ParameterSpec};
 use crate::weights::WeightFormat;
 
@@ -37,8 +38,8 @@ pub struct WorkQuery {
     pub chunk: usize,
     /// What weights are kept in.
     pub weights: WeightFormat,
-    /// Bytes of one cached element.
-    pub cache_bytes: usize,
+    /// What keys and values are kept in.
+    pub caches: CacheDtype,
 }
 
 impl DecoderConfig {
@@ -80,7 +81,7 @@ impl DecoderConfig {
                 let all = query.context.saturating_add(query.tokens);
                 let reads = layers.n_layers as u128 * batch;
                 multiplications += reads * 2 * layers.d_query() as u128 * all as u128;
-                let row = kv_row_bytes(layers, query.cache_bytes);
+                let row = layers.kv_row_bytes(query.caches) as u128;
                 cached += rows * row + reads * all as u128 * row;
             }
         }
@@ -153,7 +154,7 @@ impl Chunks {
             None => chunk.end,
         };
         let rows = query.tokens + self.0.iter().map(visible).sum::<usize>();
-        rows as u128 * kv_row_bytes(stack, query.cache_bytes)
+        rows as u128 * stack.kv_row_bytes(query.caches) as u128
     }
 }
 
@@ -171,10 +172,6 @@ fn row_multiplications(stack: &StackConfig, position: usize, step: usize, d_mode
         }
         MixerKind::FullAttention | MixerKind::SlidingWindow { .. } | MixerKind::SharedKv => attention(visible),
     }
-}
-
-fn kv_row_bytes(stack: &StackConfig, element_bytes: usize) -> u128 {
-    2 * stack.d_kv() as u128 * element_bytes as u128
 }
 
 #[cfg(test)]
@@ -214,7 +211,7 @@ mod tests {
     }
 
     fn query(context: usize, tokens: usize, batch: usize) -> WorkQuery {
-        WorkQuery { context, tokens, batch, depth: 3, chunk: 4, weights: WeightFormat::F32, cache_bytes: 2 }
+        WorkQuery { context, tokens, batch, depth: 3, chunk: 4, weights: WeightFormat::F32, caches: CacheDtype::F16 }
     }
 
     /// Query and output 16 each, key and value 8 each, feed-forward 3 * 32.

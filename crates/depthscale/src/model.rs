@@ -181,7 +181,7 @@ impl<B: Backend> LanguageModel<B> {
             chunk: context.min(CompletionOptions::default().chunk),
             retention,
             weights: self.decoder.weights(),
-            cache_bytes: self.decoder.dtype().bytes(),
+            caches: self.decoder.dtype().into(),
         })
     }
 
@@ -210,10 +210,10 @@ impl<B: Backend> LanguageModel<B> {
         let policy = options.exit.as_ref().unwrap_or_else(|| self.exit());
         let retention = options.retention.while_reading();
         let depth = policy.max_steps.unwrap_or(self.config().depth);
-        let cache_bytes = options.cache_dtype.unwrap_or(self.decoder.dtype()).bytes();
+        let caches = options.cache_dtype.unwrap_or(self.decoder.dtype().into());
         let of = |context, batch, chunk| {
             let weights = self.decoder.weights();
-            self.config().predict_memory(&MemoryQuery { context, batch, depth, chunk, retention, weights, cache_bytes })
+            self.config().predict_memory(&MemoryQuery { context, batch, depth, chunk, retention, weights, caches })
         };
         let mut together = MemoryReport::default();
         let mut rows = 0;

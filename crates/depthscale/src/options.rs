@@ -2,7 +2,7 @@
 
 use depthscale_decoder::Prefill;
 use depthscale_text::ChatMessage;
-use depthscale_types::{ComputeDtype, ExitPolicy, KvRetention, SamplingParams};
+use depthscale_types::{CacheDtype, ExitPolicy, KvRetention, SamplingParams};
 
 /// What is to be continued.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,9 +52,9 @@ pub struct CompletionOptions {
     pub exit: Option<ExitPolicy>,
     /// Which keys and values are kept.
     pub retention: KvRetention,
-    /// What they are kept in; `None` is the dtype the model computes in. Half the memory in 16 bits, and attention that reads half
-    /// as much.
-    pub cache_dtype: Option<ComputeDtype>,
+    /// What they are kept in; `None` is the dtype the model computes in. Half the memory in 16 bits, little more than a
+    /// quarter in 8, and attention that reads as much less.
+    pub cache_dtype: Option<CacheDtype>,
     /// Whether prompts may be read approximately.
     pub prefill: Prefill,
     /// Begins every token from zeros where the config says random draws.

@@ -1,7 +1,7 @@
 //! Plots of results: one quantity against one setting, a line for each way of computing.
 
 use depthscale_report::{Axis, Line, LinePlot, Point, Scale, Series};
-use depthscale_types::{ComputeDtype, KvRetention, MeasuredMemory, MemoryQuery, WeightFormat};
+use depthscale_types::{CacheDtype, ComputeDtype, KvRetention, MeasuredMemory, MemoryQuery, WeightFormat};
 
 use super::distinct;
 use crate::record::{Phase, Record};
@@ -132,12 +132,12 @@ fn formats(record: &Record) -> Formats {
 }
 
 /// What is computed in, and what weights and caches are kept in.
-type Formats = (ComputeDtype, WeightFormat, ComputeDtype);
+type Formats = (ComputeDtype, WeightFormat, CacheDtype);
 
 /// The dtype alone where weights and caches are kept in it; else what is kept in others.
 fn name_of((dtype, weights, caches): Formats) -> String {
     let weights = if weights == dtype.into() { dtype.to_string() } else { format!("weights {weights}") };
-    if caches == dtype { weights } else { format!("{weights}, caches {caches}") }
+    if caches == dtype.into() { weights } else { format!("{weights}, caches {caches}") }
 }
 
 /// Sorts records of the model's own depth first.

@@ -9,7 +9,9 @@ mod reporting;
 use depthscale_bench::{
     Build, Case, CaseMemory, CaseWork, Ceiling, FORMAT, Machine, MeasuredDevice, Model, Phase, Preset, Record, Timing,
 };
-use depthscale_types::{BlockEvaluations, ComputeDtype, KvRetention, MeasuredMemory, MemoryQuery, WeightFormat, Work};
+use depthscale_types::{
+    BlockEvaluations, CacheDtype, ComputeDtype, KvRetention, MeasuredMemory, MemoryQuery, WeightFormat, Work,
+};
 
 /// A decoded token of one sequence in a tenth of a second: 100 MB and 50 MFLOP, on a device of 10 GB/s and 1 GFLOP/s.
 fn record() -> Record {
@@ -32,7 +34,7 @@ fn record() -> Record {
         chunk: 1,
         retention: KvRetention::PerStep,
         weights: WeightFormat::F32,
-        cache_bytes: 4,
+        caches: CacheDtype::F32,
     };
     Record {
         format: FORMAT.into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use depthscale_backends::BackendKind;
 use depthscale_bench::{BenchError, Benchmark, Build, Event, Phase, Plan, Record, Subject, Timing};
-use depthscale_types::{ComputeDtype, KvRetention, WeightFormat};
+use depthscale_types::{CacheDtype, ComputeDtype, KvRetention, WeightFormat};
 
 fn subject() -> Subject {
     Subject::Directory(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ouro-arith"))
@@ -115,11 +115,11 @@ fn whoever_is_told_may_stop_it() {
 
 #[test]
 fn caches_are_measured_in_their_own_right() {
-    let cache_dtypes = vec![ComputeDtype::F32, ComputeDtype::F16];
+    let cache_dtypes = vec![CacheDtype::F32, CacheDtype::F16];
     let (records, skipped) = run(Plan { cache_dtypes, phases: vec![Phase::Decode], ..plan() });
     assert!(skipped.is_empty(), "{skipped:?}");
     let [whole, half] = records.as_slice() else { panic!("two cases") };
-    assert_eq!((whole.case.cache_dtype, half.case.cache_dtype), (None, Some(ComputeDtype::F16)));
+    assert_eq!((whole.case.cache_dtype, half.case.cache_dtype), (None, Some(CacheDtype::F16)));
     assert_eq!(whole.memory.predicted.per_step_kv, 2 * half.memory.predicted.per_step_kv);
     assert!(whole.work.least.bytes > half.work.least.bytes);
 }

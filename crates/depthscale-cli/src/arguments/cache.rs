@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use clap::Args;
 use depthscale::backends::Device;
 use depthscale::prelude::{CompletionOptions, KvRetention, Prefill};
-use depthscale::types::ComputeDtype;
+use depthscale::types::CacheDtype;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reading and remembering")]
@@ -14,9 +14,9 @@ pub(crate) struct CacheArguments {
     #[arg(long, value_name = "POLICY", default_value_t)]
     pub(crate) kv: KvRetention,
 
-    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype. Matrix states stay f32
+    /// What keys and values are kept in: f32, f16, bf16 or q8; without it, in --dtype. Matrix states stay f32
     #[arg(long, value_name = "DTYPE")]
-    pub(crate) cache_dtype: Option<ComputeDtype>,
+    pub(crate) cache_dtype: Option<CacheDtype>,
 
     /// Read prompts in parallel where --kv shares slots: faster, and not what decoding them would give
     #[arg(long)]
@@ -35,7 +35,7 @@ impl CacheArguments {
     /// Refuses what the device does not compute with.
     pub(crate) fn check(&self, device: &Device) -> anyhow::Result<()> {
         match self.cache_dtype {
-            Some(dtype) => Ok(device.check_dtype(dtype)?),
+            Some(dtype) => Ok(device.check_caches(dtype)?),
             None => Ok(()),
         }
     }

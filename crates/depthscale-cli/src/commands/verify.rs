@@ -14,7 +14,7 @@ use depthscale::decoder::verify::{
     rounding_tolerance, tf32_tolerance, verify,
 };
 use depthscale::prelude::*;
-use depthscale::types::{ComputeDtype, MemoryReport, WeightFormat};
+use depthscale::types::{CacheDtype, MemoryReport, WeightFormat};
 use serde_json::json;
 
 use crate::arguments::{BackendArguments, run_on};
@@ -41,12 +41,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cached: bool,
 
-    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype. Matrix states stay f32
+    /// What keys and values are kept in: f32, f16, bf16 or q8; without it, in --dtype. Matrix states stay f32
     #[arg(long, value_name = "DTYPE")]
-    cache_dtype: Option<ComputeDtype>,
+    cache_dtype: Option<CacheDtype>,
 
     /// Largest difference, relative to one plus the largest expected magnitude; by default 2e-4 on the CPU, 1e-3 on
-    /// GPUs, and in 16 bits and on CUDA, which multiplies in TF32, what rounding does. With weights in q8 and q4, the largest
+    /// GPUs, and in fewer bits and on CUDA, which multiplies in TF32, what rounding does. With weights in q8 and q4, the largest
     /// relative error of logits; by default 0.02 and 0.08, whatever caches are kept in
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     tolerance: Option<f64>,
@@ -66,11 +66,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = arguments.backend.open(&arguments.model)?;
     let device = arguments.backend.device(&directory)?;
     if let Some(dtype) = arguments.cache_dtype {
-        device.check_dtype(dtype)?;
+        device.check_caches(dtype)?;
     }
     let weights = directory.weights_where(device.kind.keeps_packed());
     let packed = weights != directory.dtype().into();
-    let rounds = packed || arguments.cache_dtype.is_some_and(|dtype| dtype != directory.dtype());
+    let rounds = packed || arguments.cache_dtype.is_some_and(|dtype| dtype != directory.dtype().into());
     let expected = match find_expected(arguments) {
         Some(path) => Checkpoint::open_file(&path)?,
         None if packed && directory.was_rounded() => bail!(
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let comparisons = run_on(&device, task)?;
     if arguments.json {
-        print_json(weights, arguments.cache_dtype.unwrap_or(directory.dtype()), &comparisons)?
+        print_json(weights, arguments.cache_dtype.unwrap_or(directory.dtype().into()), &comparisons)?
     } else {
         print_table(&comparisons, &arguments.paths())?
     }
@@ -110,27 +110,30 @@ fn tolerance(arguments: &Arguments, device: &Device, directory: &ModelDirectory,
         Some(usual) => Tolerance::Relative(arguments.tolerance.unwrap_or(usual)),
         None => {
             let usual = || {
-                let of_caches =
-                    arguments.cache_dtype.map_or(0.0, |dtype| usual_tolerance(device, directory, dtype.into()));
-                usual_tolerance(device, directory, weights).max(of_caches)
+                let of_caches = arguments.cache_dtype.map_or(0.0, |dtype| usual_tolerance(device, directory, dtype));
+                usual_tolerance(device, directory, matrices_in(weights, directory)).max(of_caches)
             };
             Tolerance::Largest(arguments.tolerance.unwrap_or_else(usual))
         }
     }
 }
 
-/// Of matrices, or keys and values, that are kept in a format.
-fn usual_tolerance(device: &Device, directory: &ModelDirectory, kept: WeightFormat) -> f64 {
+/// What matrices in a format without blocks are rounded to.
+fn matrices_in(weights: WeightFormat, directory: &ModelDirectory) -> CacheDtype {
+    match weights {
+        WeightFormat::F16 => CacheDtype::F16,
+        WeightFormat::Bf16 => CacheDtype::Bf16,
+        WeightFormat::F32 | WeightFormat::Q8 | WeightFormat::Q4 => directory.dtype().into(),
+    }
+}
+
+/// Of matrices, or keys and values, that are rounded to a dtype.
+fn usual_tolerance(device: &Device, directory: &ModelDirectory, rounded_to: CacheDtype) -> f64 {
     let depth = directory.config().depth;
-    let rounded_to = match kept {
-        WeightFormat::F16 => ComputeDtype::F16,
-        WeightFormat::Bf16 => ComputeDtype::Bf16,
-        WeightFormat::F32 | WeightFormat::Q8 | WeightFormat::Q4 => directory.dtype(),
-    };
     match rounded_to {
-        ComputeDtype::F32 if device.kind.is_cpu() => F32_TOLERANCE,
-        ComputeDtype::F32 if device.kind.multiplies_in_tf32() => tf32_tolerance(depth),
-        ComputeDtype::F32 => GPU_F32_TOLERANCE,
+        CacheDtype::F32 if device.kind.is_cpu() => F32_TOLERANCE,
+        CacheDtype::F32 if device.kind.multiplies_in_tf32() => tf32_tolerance(depth),
+        CacheDtype::F32 => GPU_F32_TOLERANCE,
         dtype => rounding_tolerance(dtype, depth),
     }
 }
@@ -194,7 +197,7 @@ struct Verify<'a> {
     directory: &'a ModelDirectory,
     expected: Checkpoint,
     paths: Vec<VerifyPath>,
-    cache_dtype: Option<ComputeDtype>,
+    cache_dtype: Option<CacheDtype>,
     tolerance: Tolerance,
     verbosity: Verbosity,
 }
@@ -272,7 +275,7 @@ fn difference(comparison: &Comparison) -> String {
 }
 
 /// What was found, with what matrices, keys and values were kept in.
-fn print_json(weights: WeightFormat, cache_dtype: ComputeDtype, comparisons: &[Comparison]) -> anyhow::Result<()> {
+fn print_json(weights: WeightFormat, cache_dtype: CacheDtype, comparisons: &[Comparison]) -> anyhow::Result<()> {
     let entries: Vec<_> = comparisons
         .iter()
         .map(|comparison| {

@@ -38,7 +38,7 @@ fn values_out_of_range_are_named() {
 fn names_that_are_not_known_are_answered_with_those_that_are() {
     refused(&["--exit", "latent"], &["\"latent\" is not known", "latent-diff"]);
     refused(&["--kv", "all"], &["\"all\" is not known", "first-then-shared"]);
-    refused(&["--cache-dtype", "q8"], &["\"q8\" is not known", "f32, f16, bf16"]);
+    refused(&["--cache-dtype", "q4"], &["\"q4\" is not known", "f32, f16, bf16, q8"]);
     refused(&["--backend", "tpu"], &["\"tpu\" is not known", "flex, ndarray"]);
     refused(&["--tracing"], &["unexpected argument"]);
 }

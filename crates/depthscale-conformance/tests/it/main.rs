@@ -69,7 +69,7 @@ suite! {
     long_contexts_grow_and_wrap_caches,
     backends_pass_their_own_check,
     sixteen_bits_stay_near_published_outputs,
-    caches_in_sixteen_bits_stay_near_published_outputs,
+    caches_in_fewer_bits_stay_near_published_outputs,
     a_trained_model_answers_in_every_dtype,
     packed_weights_equal_the_same_numbers,
     an_own_block_is_refined_until_it_converges,

@@ -1,8 +1,7 @@
 //! A slot that keeps every token.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use depthscale_kernels::write_rows;
+use depthscale_kernels::KeptRows;
 
 use super::KvRows;
 
@@ -16,9 +15,9 @@ pub(crate) struct GrowingSlot<B: Backend> {
 #[derive(Debug, Clone)]
 struct Store<B: Backend> {
     /// `[kv_heads, capacity, head_dim]`.
-    keys: Tensor<B, 3>,
+    keys: KeptRows<B>,
     /// `[kv_heads, capacity, head_dim]`.
-    values: Tensor<B, 3>,
+    values: KeptRows<B>,
 }
 
 /// A store that is full grows to a multiple of so many rows.
@@ -44,10 +43,7 @@ impl<B: Backend> GrowingSlot<B> {
             None if start == 0 && self.reserved <= end => Store { keys: rows.keys, values: rows.values },
             store => {
                 let store = self.with_capacity(store, start, end, &rows);
-                Store {
-                    keys: write_rows(store.keys, start, rows.keys),
-                    values: write_rows(store.values, start, rows.values),
-                }
+                Store { keys: store.keys.write(start, rows.keys), values: store.values.write(start, rows.values) }
             }
         };
         self.store = Some(store);
@@ -58,30 +54,28 @@ impl<B: Backend> GrowingSlot<B> {
     ///
     /// # Panics
     /// If fewer tokens were written.
-    pub(crate) fn view(&self, len: usize) -> [Tensor<B, 3>; 2] {
+    pub(crate) fn view(&self, len: usize) -> [KeptRows<B>; 2] {
         let store = self.store.as_ref().unwrap_or_else(|| panic!("{len} tokens asked of an empty slot"));
-        [&store.keys, &store.values].map(|tensor| tensor.clone().narrow(1, 0, len))
+        [&store.keys, &store.values].map(|rows| rows.narrow(0, len))
     }
 
     /// A store with room for `end` rows that holds the first `start` rows of the old one.
     fn with_capacity(&self, store: Option<Store<B>>, start: usize, end: usize, like: &KvRows<B>) -> Store<B> {
-        let [heads, _, head_dim] = like.keys.dims();
         let held = store.as_ref().map_or(0, |store| store.keys.dims()[1]);
         match store {
             Some(store) if held >= end => store,
             store => {
                 // What was reserved is known to be needed; past it the store grows in blocks.
                 let capacity = if end <= self.reserved { self.reserved } else { end.next_multiple_of(BLOCK) };
-                let (device, dtype) = (like.keys.device(), like.keys.dtype());
-                let grow = |old: Option<Tensor<B, 3>>| {
-                    let empty = Tensor::zeros([heads, capacity, head_dim], (&device, dtype));
+                let grow = |old: Option<KeptRows<B>>, like: &KeptRows<B>| {
+                    let empty = like.zeros_like(capacity);
                     match old {
-                        Some(old) if start > 0 => write_rows(empty, 0, old.slice([0..heads, 0..start, 0..head_dim])),
+                        Some(old) if start > 0 => empty.write(0, old.narrow(0, start)),
                         _ => empty,
                     }
                 };
                 let (keys, values) = store.map_or((None, None), |store| (Some(store.keys), Some(store.values)));
-                Store { keys: grow(keys), values: grow(values) }
+                Store { keys: grow(keys, &like.keys), values: grow(values, &like.values) }
             }
         }
     }
@@ -90,19 +84,19 @@ impl<B: Backend> GrowingSlot<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
+    use burn::tensor::{FloatDType, Tensor, TensorData};
 
     type B = burn_flex::Flex;
 
     fn rows(first: usize, n: usize) -> KvRows<B> {
         let values = (first..first + n).map(|i| i as f32).collect::<Vec<_>>();
         let keys = Tensor::from_data(TensorData::new(values, [1, n, 1]), &Default::default());
-        KvRows { values: keys.clone() * -1.0, keys, log_decay: None }
+        KvRows { values: KeptRows::Floats(keys.clone() * -1.0), keys: KeptRows::Floats(keys), log_decay: None }
     }
 
     fn keys(slot: &GrowingSlot<B>, len: usize) -> Vec<f32> {
         let [keys, _] = slot.view(len);
-        keys.into_data().to_vec().expect("f32")
+        keys.into_floats(FloatDType::F32).into_data().to_vec().expect("f32")
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub use sequence::{Phase, Place, SequenceCache, SequenceOptions};
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
+use depthscale_kernels::KeptRows;
 
 pub(crate) use growing::GrowingSlot;
 use retention::RetentionSlot;
@@ -40,9 +41,9 @@ pub enum SlotKind {
 #[derive(Debug, Clone)]
 pub struct KvRows<B: Backend> {
     /// `[kv_heads, rows, head_dim]`, positions applied.
-    pub keys: Tensor<B, 3>,
+    pub keys: KeptRows<B>,
     /// `[kv_heads, rows, head_dim]`.
-    pub values: Tensor<B, 3>,
+    pub values: KeptRows<B>,
     /// `[kv_heads, rows]`: the log decay of each token, for gated retention.
     pub log_decay: Option<Tensor<B, 2>>,
 }
@@ -54,12 +55,11 @@ impl<B: Backend> KvRows<B> {
 
     /// The rows `self`, of which those in `order` at or past `self.rows()` come from `newer`.
     fn overlay(self, newer: Self, order: &Tensor<B, 1, Int>) -> Self {
-        let merge3 = |old, new| Tensor::cat(vec![old, new], 1).select(1, order.clone());
-        let merge2 = |old, new| Tensor::cat(vec![old, new], 1).select(1, order.clone());
+        let merge = |(old, new)| Tensor::cat(vec![old, new], 1).select(1, order.clone());
         Self {
-            keys: merge3(self.keys, newer.keys),
-            values: merge3(self.values, newer.values),
-            log_decay: self.log_decay.zip(newer.log_decay).map(|(old, new): (Tensor<B, 2>, _)| merge2(old, new)),
+            keys: self.keys.select_with(newer.keys, order),
+            values: self.values.select_with(newer.values, order),
+            log_decay: self.log_decay.zip(newer.log_decay).map(merge),
         }
     }
 }

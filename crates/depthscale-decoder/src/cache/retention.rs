@@ -1,7 +1,7 @@
 //! A slot that keeps the matrix state of gated retention.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::KvRows;
 
@@ -30,7 +30,8 @@ impl<B: Backend> RetentionSlot<B> {
         let decay = log_decay.clone().cumsum(1);
         let whole = decay.clone().slice([0..heads, rows - 1..rows]);
         let weights = (whole.clone() - decay).exp().unsqueeze_dim::<3>(2);
-        let added = (chunk.keys.clone() * weights).swap_dims(1, 2).matmul(chunk.values.clone());
+        let [keys, values] = [&chunk.keys, &chunk.values].map(|rows| rows.clone().into_floats(FloatDType::F32));
+        let added = (keys * weights).swap_dims(1, 2).matmul(values);
         self.state = Some(match self.state.take() {
             Some(state) => state * whole.exp().unsqueeze_dim::<3>(2) + added,
             None => added,

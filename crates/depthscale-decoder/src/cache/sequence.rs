@@ -2,11 +2,9 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
-use depthscale_kernels::round_to;
-use depthscale_types::{ComputeDtype, KvRetention};
+use depthscale_types::{CacheDtype, KvRetention};
 
 use super::{KvRows, Slot, SlotKind};
-use crate::build::float_dtype;
 use crate::error::{DecoderError, Result};
 
 /// Whether tokens are read or generated.
@@ -59,7 +57,7 @@ pub struct SequenceOptions {
     pub retention: KvRetention,
     /// What keys and values are kept in; `None` is the dtype the model computes in, to which they were rounded before: a wider one
     /// gains nothing. Matrix states are f32 whatever is chosen.
-    pub cache_dtype: Option<ComputeDtype>,
+    pub cache_dtype: Option<CacheDtype>,
 }
 
 /// The caches of one sequence and the number of tokens they hold. Made by
@@ -142,17 +140,6 @@ impl<B: Backend> SequenceCache<B> {
     /// Slots the core has at present: the deepest step any token has gone to, or fewer where steps share one.
     pub fn core_slots(&self) -> usize {
         self.core.len()
-    }
-
-    /// Keys or values as they are kept.
-    ///
-    /// # Shapes
-    /// - rows, output: `[rows, n_kv_heads * head_dim]`
-    pub(crate) fn as_kept(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-        match self.options.cache_dtype {
-            Some(dtype) => round_to(rows, float_dtype(dtype)),
-            None => rows,
-        }
     }
 
     pub(crate) fn layout(&self) -> &CacheLayout {

@@ -1,8 +1,7 @@
 //! A slot that keeps the last tokens of a window.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use depthscale_kernels::write_rows;
+use depthscale_kernels::KeptRows;
 
 use super::KvRows;
 
@@ -21,9 +20,9 @@ pub(crate) struct WindowSlot<B: Backend> {
 #[derive(Debug, Clone)]
 struct Ring<B: Backend> {
     /// `[kv_heads, rows, head_dim]`.
-    keys: Tensor<B, 3>,
+    keys: KeptRows<B>,
     /// `[kv_heads, rows, head_dim]`.
-    values: Tensor<B, 3>,
+    values: KeptRows<B>,
 }
 
 impl<B: Backend> WindowSlot<B> {
@@ -38,13 +37,12 @@ impl<B: Backend> WindowSlot<B> {
 
     /// Keys and values of the tokens kept, `[kv_heads, n, head_dim]` each: in parts in order of position if `ordered`, else as
     /// they lie. Drop them before the next chunk is taken in: a view alive then costs a copy of the ring.
-    pub(crate) fn past(&self, ordered: bool) -> Vec<[Tensor<B, 3>; 2]> {
+    pub(crate) fn past(&self, ordered: bool) -> Vec<[KeptRows<B>; 2]> {
         let Some(ring) = &self.ring else { return Vec::new() };
         let kept = self.len.min(self.rows);
         let oldest = if ordered && self.len > self.rows { self.len % self.rows } else { 0 };
-        let part = |rows: std::ops::Range<usize>| {
-            [&ring.keys, &ring.values].map(|tensor| tensor.clone().narrow(1, rows.start, rows.len()))
-        };
+        let part =
+            |rows: std::ops::Range<usize>| [&ring.keys, &ring.values].map(|kept| kept.narrow(rows.start, rows.len()));
         [oldest..kept, 0..oldest].into_iter().filter(|rows| !rows.is_empty()).map(part).collect()
     }
 
@@ -56,11 +54,8 @@ impl<B: Backend> WindowSlot<B> {
         if self.rows == 0 {
             return;
         }
-        let [heads, _, head_dim] = chunk.keys.dims();
-        let mut ring = self.ring.take().unwrap_or_else(|| {
-            let empty = || Tensor::zeros([heads, self.rows, head_dim], (&chunk.keys.device(), chunk.keys.dtype()));
-            Ring { keys: empty(), values: empty() }
-        });
+        let empty = || Ring { keys: chunk.keys.zeros_like(self.rows), values: chunk.values.zeros_like(self.rows) };
+        let mut ring = self.ring.take().unwrap_or_else(empty);
         // Only the last rows of a chunk longer than the ring survive; they wrap around at most once.
         let first = n.saturating_sub(self.rows);
         let at = (start + first) % self.rows;
@@ -69,9 +64,8 @@ impl<B: Backend> WindowSlot<B> {
             if rows.is_empty() {
                 continue;
             }
-            let part = |tensor: &Tensor<B, 3>| tensor.clone().slice([0..heads, rows.clone(), 0..head_dim]);
-            ring.keys = write_rows(ring.keys, to, part(&chunk.keys));
-            ring.values = write_rows(ring.values, to, part(&chunk.values));
+            ring.keys = ring.keys.write(to, chunk.keys.narrow(rows.start, rows.len()));
+            ring.values = ring.values.write(to, chunk.values.narrow(rows.start, rows.len()));
         }
         self.ring = Some(ring);
     }
@@ -80,19 +74,19 @@ impl<B: Backend> WindowSlot<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
+    use burn::tensor::{FloatDType, Tensor, TensorData};
 
     type B = burn_flex::Flex;
 
     fn rows(positions: std::ops::Range<usize>) -> KvRows<B> {
         let n = positions.len();
         let values = positions.map(|i| i as f32).collect::<Vec<_>>();
-        let keys = Tensor::from_data(TensorData::new(values, [1, n, 1]), &Default::default());
+        let keys = KeptRows::Floats(Tensor::from_data(TensorData::new(values, [1, n, 1]), &Default::default()));
         KvRows { values: keys.clone(), keys, log_decay: None }
     }
 
     fn keys(slot: &WindowSlot<B>, ordered: bool) -> Vec<f32> {
-        let keys = slot.past(ordered).into_iter().map(|[keys, _]| keys).collect();
+        let keys = slot.past(ordered).into_iter().map(|[keys, _]| keys.into_floats(FloatDType::F32)).collect();
         Tensor::cat(keys, 1).into_data().to_vec().expect("f32")
     }
 

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
-use depthscale_types::{BlockEvaluations, ComputeDtype, DepthTrace, KvRetention, SamplingParams, TokenTrace};
+use depthscale_types::{BlockEvaluations, CacheDtype, DepthTrace, KvRetention, SamplingParams, TokenTrace};
 
 use crate::block::RecurrentBlock;
 use crate::cache::{Phase, SequenceCache, SequenceOptions};
@@ -40,7 +40,7 @@ pub struct GenerateOptions<'o, B: Backend> {
     /// Which keys and values are kept.
     pub retention: KvRetention,
     /// What they are kept in; `None` is the dtype the model computes in.
-    pub cache_dtype: Option<ComputeDtype>,
+    pub cache_dtype: Option<CacheDtype>,
     /// Most token rows computed together.
     pub chunk: usize,
     /// Whether prompts may be read approximately.

@@ -3,7 +3,7 @@
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
-use depthscale_kernels::{HeadShape, Seen, attend, attend_sequences};
+use depthscale_kernels::{HeadShape, KeptRows, Seen, attend, attend_sequences};
 
 use super::keys::Keys;
 use super::rows::{RowSet, Segment, join};
@@ -174,8 +174,8 @@ impl<B: Backend> BlockContext<'_, '_, B> {
         let log_decay = log_sigmoid(gate.cast(FloatDType::F32)) / temperature;
         let (place, layer) = (self.place, self.layer);
         let rows_of = |keys: Tensor<B, 2>, values: Tensor<B, 2>, log_decay: Tensor<B, 2>| KvRows {
-            keys: heads.split_kv(keys),
-            values: heads.split_kv(values),
+            keys: KeptRows::Floats(heads.split_kv(keys)),
+            values: KeptRows::Floats(heads.split_kv(values)),
             log_decay: Some(log_decay.transpose()),
         };
         if matches!(self.keys, Keys::Whole(_)) {
@@ -225,7 +225,10 @@ fn each_sequence<B: Backend, const N: usize, T>(
 
 /// Keys and values, `[rows, n_kv_heads * head_dim]` each, as a cache keeps them.
 fn kept_rows<B: Backend>(cache: &SequenceCache<B>, rows: [Tensor<B, 2>; 2], heads: HeadShape) -> KvRows<B> {
-    let [keys, values] = rows.map(|rows| heads.split_kv(cache.as_kept(rows)));
+    let [keys, values] = rows.map(|rows| match cache.options().cache_dtype {
+        Some(dtype) => KeptRows::keep(rows, heads, dtype),
+        None => KeptRows::Floats(heads.split_kv(rows)),
+    });
     KvRows { keys, values, log_decay: None }
 }
 
@@ -256,8 +259,9 @@ fn retain_chunk<B: Backend>(
     // exp(c_n - c_m) for m <= n, else 0: the softmax mask's ranges, as a bias before the exponential.
     let between = at_rows.clone().reshape([heads, rows, 1]) - decay.reshape([heads, 1, tokens]);
     let bias = segment.visible(None, segment.start).bias();
-    let weights = (between + bias).exp() * queries.clone().matmul(chunk.keys.swap_dims(1, 2));
-    let own = weights.matmul(chunk.values);
+    let [keys, values] = [chunk.keys, chunk.values].map(|rows| rows.into_floats(FloatDType::F32));
+    let weights = (between + bias).exp() * queries.clone().matmul(keys.swap_dims(1, 2));
+    let own = weights.matmul(values);
     match state {
         None => own,
         Some(state) => own + queries.matmul(state) * at_rows.exp().reshape([heads, rows, 1]),

@@ -12,7 +12,7 @@ pub use own::own_outputs;
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use depthscale_checkpoint::Checkpoint;
-use depthscale_types::{ComputeDtype, WeightFormat};
+use depthscale_types::{CacheDtype, ComputeDtype, WeightFormat};
 
 use crate::block::RecurrentBlock;
 use crate::decoder::RecurrentDecoder;
@@ -96,19 +96,20 @@ pub const F32_TOLERANCE: f64 = 2e-4;
 /// exponentials.
 pub const GPU_F32_TOLERANCE: f64 = 1e-3;
 
-/// The largest difference in 16 bits from a published f32 output `x` after that many steps, over `1 + max |x|`:
+/// The largest difference in fewer bits from a published f32 output `x` after that many steps, over `1 + max |x|`:
 /// `8 u steps^1.5`, but no more than a half, past which nothing would fail; in f32 [`F32_TOLERANCE`].
 ///
-/// `u` is `2^-11` for f16 and `2^-8` for bf16, what one rounding may cost. Weights, products and caches, or some of them, are
+/// `u` is `2^-11` for f16, `2^-8` for bf16 and a 254th for q8, what one rounding may cost. Weights, products and caches, or some of them, are
 /// rounded, the hidden stream is not: one step costs a few units. The fixtures' weights are random, so that nothing draws a state back
 /// to where it should be, and each step adds to the errors it is fed. Their growth was measured on flex and on WGPU, which
 /// agree to two digits since it is the rounding of the weights that decides: 4.7, 9.0, 27 and 103 units after 1, 2, 4
 /// and 8 steps of the fixture that grows fastest.
-pub fn rounding_tolerance(dtype: ComputeDtype, steps: usize) -> f64 {
-    let unit = match dtype {
-        ComputeDtype::F32 => return F32_TOLERANCE,
-        ComputeDtype::F16 => 1.0 / 2048.0,
-        ComputeDtype::Bf16 => 1.0 / 256.0,
+pub fn rounding_tolerance(dtype: impl Into<CacheDtype>, steps: usize) -> f64 {
+    let unit = match dtype.into() {
+        CacheDtype::F32 => return F32_TOLERANCE,
+        CacheDtype::F16 => 1.0 / 2048.0,
+        CacheDtype::Bf16 => 1.0 / 256.0,
+        CacheDtype::Q8 => 1.0 / 254.0,
     };
     (8.0 * unit * (steps as f64).powf(1.5)).min(0.5)
 }
@@ -142,7 +143,7 @@ pub fn verify<B: Backend, K: Module<B> + RecurrentBlock<B>>(
     decoder: &RecurrentDecoder<B, K>,
     expected: &Checkpoint,
     path: VerifyPath,
-    cache_dtype: Option<ComputeDtype>,
+    cache_dtype: Option<CacheDtype>,
     tolerance: Tolerance,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Comparison>> {

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor, TensorData};
 use depthscale_checkpoint::Checkpoint;
-use depthscale_types::{ComputeDtype, Criterion, Evidence, ExitPolicy};
+use depthscale_types::{CacheDtype, Criterion, Evidence, ExitPolicy};
 
 use super::entries::{EntryKind, Start};
 use super::{Values, VerifyPath};
@@ -45,7 +45,7 @@ impl<'a, B: Backend, K: Module<B> + RecurrentBlock<B>> Runs<'a, B, K> {
         decoder: &'a RecurrentDecoder<B, K>,
         expected: &'a Checkpoint,
         path: VerifyPath,
-        cache_dtype: Option<ComputeDtype>,
+        cache_dtype: Option<CacheDtype>,
     ) -> Result<Self> {
         let sequence = SequenceOptions { cache_dtype, ..SequenceOptions::default() };
         let mut runs = Self { decoder, expected, path, sequence, ids: Vec::new(), s0: None, done: BTreeMap::new() };

@@ -1,7 +1,7 @@
 //! Published sizes, from the published configs alone.
 
 use depthscale_decoder::Published;
-use depthscale_types::{DecoderConfig, ExitPolicy, KvRetention, MemoryQuery, WeightFormat};
+use depthscale_types::{CacheDtype, DecoderConfig, ExitPolicy, KvRetention, MemoryQuery, WeightFormat};
 use serde_json::{Value, json};
 
 fn read(config: Value) -> Published {
@@ -78,7 +78,7 @@ fn yoco_u_cache_bytes_reproduce_the_published_table() {
         let config = config(yoco_u(loops));
         for (doubling, expected) in megabytes.into_iter().enumerate() {
             let context = 8192 << doubling;
-            let bytes = config.cache_bytes(KvRetention::PerStep, loops, context, 2).total();
+            let bytes = config.cache_bytes(KvRetention::PerStep, loops, context, CacheDtype::F16).total();
             assert_eq!(bytes, expected << 20, "{loops} loops, {context} tokens");
         }
     }
@@ -88,7 +88,7 @@ fn yoco_u_cache_bytes_reproduce_the_published_table() {
         full.core.n_layers = 20;
         full.core.mixer = depthscale_types::MixerKind::FullAttention;
         full.readout = depthscale_types::Readout::NormHead;
-        assert_eq!(full.cache_bytes(KvRetention::PerStep, loops, 8192, 2).total(), per_8k << 20);
+        assert_eq!(full.cache_bytes(KvRetention::PerStep, loops, 8192, CacheDtype::F16).total(), per_8k << 20);
     }
 }
 
@@ -96,15 +96,15 @@ fn yoco_u_cache_bytes_reproduce_the_published_table() {
 fn cache_bytes_per_token_are_the_published_ones() {
     // Ouro: 8 KiB a slot and token in bf16, 96 and 192 slots.
     let ouro_1b = config(ouro(24));
-    assert_eq!(ouro_1b.cache_bytes_per_token(KvRetention::PerStep, 4, 2), 96 * 8192);
-    assert_eq!(ouro_1b.cache_bytes_per_token(KvRetention::LastStepAfterPrefill, 4, 2), 24 * 8192);
-    assert_eq!(config(ouro(48)).cache_bytes_per_token(KvRetention::PerStep, 4, 2), 192 * 8192);
+    assert_eq!(ouro_1b.cache_bytes_per_token(KvRetention::PerStep, 4, CacheDtype::F16), 96 * 8192);
+    assert_eq!(ouro_1b.cache_bytes_per_token(KvRetention::LastStepAfterPrefill, 4, CacheDtype::F16), 24 * 8192);
+    assert_eq!(config(ouro(48)).cache_bytes_per_token(KvRetention::PerStep, 4, CacheDtype::F16), 192 * 8192);
     // Huginn: 21,120 bytes a slot, 132 slots at 32 steps, 8 with one slot a layer.
     let huginn = config(huginn());
-    assert_eq!(huginn.cache_bytes_per_token(KvRetention::PerStep, 32, 2), 132 * 21120);
-    assert_eq!(huginn.cache_bytes_per_token(KvRetention::Shared, 32, 2), 8 * 21120);
+    assert_eq!(huginn.cache_bytes_per_token(KvRetention::PerStep, 32, CacheDtype::F16), 132 * 21120);
+    assert_eq!(huginn.cache_bytes_per_token(KvRetention::Shared, 32, CacheDtype::F16), 8 * 21120);
     // YOCO-U: past the windows only the shared keys and values grow.
-    assert_eq!(config(yoco_u(3)).cache_bytes_per_token(KvRetention::PerStep, 3, 2), 2048);
+    assert_eq!(config(yoco_u(3)).cache_bytes_per_token(KvRetention::PerStep, 3, CacheDtype::F16), 2048);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn weights_and_activations_do_not_grow_with_depth() {
             chunk: 256,
             retention: KvRetention::PerStep,
             weights: WeightFormat::F32,
-            cache_bytes: 4,
+            caches: CacheDtype::F32,
         })
     };
     let (once, four) = (at(1), at(4));

@@ -7,7 +7,7 @@ use depthscale_decoder::verify::rounding_tolerance;
 use depthscale_decoder::{
     DecoderError, ExitRule, Feed, FeedOutput, LogitRows, Phase, RecurrentDecoder, RunOptions, SequenceOptions,
 };
-use depthscale_types::{ComputeDtype, Criterion, DecoderConfig, ExitPolicy, KvRetention, MixerKind, SamplingParams};
+use depthscale_types::{CacheDtype, Criterion, DecoderConfig, ExitPolicy, KvRetention, MixerKind, SamplingParams};
 
 use depthscale_conformance::models;
 
@@ -144,16 +144,16 @@ fn retention_refuses_shared_slots_for_a_matrix_state() {
 
 #[test]
 fn sequences_whose_caches_are_of_several_dtypes_run_together() {
-    let sequences = [0, 2, 3];
+    let sequences = [0, 1, 2, 3];
     let policy = ExitPolicy { threshold: 0.6, max_steps: Some(6), ..ExitPolicy::new(Criterion::LatentDiff) };
     let rule = ExitRule::new(&policy).expect("valid");
     let prompts = sequences.map(prompt);
-    let (mut same, mut tokens, mut early) = (0, 0, 0);
+    let (mut same, mut compared, mut tokens, mut early) = (0, 0, 0, 0);
     for (name, config) in models::every_kind() {
         let decoder = decoder::<Flex>(config.clone());
         for retention in KvRetention::ALL.into_iter().filter(|retention| retention.validate(&config).is_ok()) {
             // The prompts in chunks, in which tokens exit at different steps, then one token of each.
-            let run = |dtypes: [Option<ComputeDtype>; 3]| {
+            let run = |dtypes: [Option<CacheDtype>; 4]| {
                 let mut caches = dtypes.map(|cache_dtype| {
                     let options = SequenceOptions { retention, cache_dtype, ..SequenceOptions::default() };
                     decoder.new_sequence(options).expect("opens")
@@ -167,18 +167,23 @@ fn sequences_whose_caches_are_of_several_dtypes_run_together() {
                 let generated = decoder.run(&mut feeds, &mut options).expect("runs").feeds;
                 read.into_iter().zip(generated).map(|(read, next)| [read, next]).collect::<Vec<_>>()
             };
-            let expected = run([None; 3]);
-            let found = run([None, Some(ComputeDtype::F16), Some(ComputeDtype::Bf16)]);
-            let allowed = [1e-4, rounding_tolerance(ComputeDtype::F16, 6), rounding_tolerance(ComputeDtype::Bf16, 6)];
+            let expected = run([None; 4]);
+            let rounded = [CacheDtype::F16, CacheDtype::Bf16, CacheDtype::Q8];
+            let found = run([None, Some(rounded[0]), Some(rounded[1]), Some(rounded[2])]);
+            let allowed = [1e-4].into_iter().chain(rounded.map(|dtype| rounding_tolerance(dtype, 6)));
             for ((found, expected), allowed) in found.iter().zip(&expected).zip(allowed) {
+                // Tokens after one that exited at another step see other keys.
+                let mut alike = true;
                 for (found, expected) in found.iter().zip(expected) {
                     let logits = [found, expected].map(values);
                     let of_tokens = logits[0].chunks(models::VOCAB).zip(logits[1].chunks(models::VOCAB));
                     for ((found, expected), traces) in of_tokens.zip(found.traces.iter().zip(&expected.traces)) {
                         tokens += 1;
                         early += usize::from(traces.0.steps < 6);
-                        if traces.0.steps == traces.1.steps {
-                            same += 1;
+                        same += usize::from(traces.0.steps == traces.1.steps);
+                        alike &= traces.0.steps == traces.1.steps;
+                        if alike {
+                            compared += 1;
                             let largest =
                                 expected.iter().fold(0.0f64, |largest, logit| largest.max(f64::from(logit.abs())));
                             let off =
@@ -191,4 +196,5 @@ fn sequences_whose_caches_are_of_several_dtypes_run_together() {
         }
     }
     assert!(same * 10 >= tokens * 9 && early * 4 >= tokens, "{same} of {tokens} exit alike, {early} early");
+    assert!(compared * 5 >= tokens * 4, "{compared} of {tokens} were compared");
 }

@@ -9,10 +9,11 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::Seen;
-use super::store::{HeadRows, Kept, Store};
+use super::store::{Bytes, HeadRows, Kept, Store};
 use crate::decode::{Bf16, F16, F32};
 use crate::flex;
 use crate::heads::HeadShape;
+use crate::kept::{FlexRows, KeptRows};
 use crate::lanes::{LANES, Lanes, Set, WithLanes};
 use crate::softmax::Visible;
 use crate::vector::exp;
@@ -33,7 +34,7 @@ pub(super) fn attend<B: Backend>(
     seen: Vec<Seen<B>>,
     heads: HeadShape,
 ) -> Result<Tensor<B, 2>, Unchanged<B>> {
-    let mut dtypes = seen.iter().flat_map(|seen| seen.parts.as_flattened()).map(Tensor::dtype);
+    let mut dtypes = seen.iter().flat_map(|seen| seen.parts.as_flattened()).map(KeptRows::dtype);
     let (dtype, width) = (dtypes.next(), heads.head_dim);
     let is_one = queries.dtype() == DType::F32 && dtypes.all(|other| Some(other) == dtype);
     if !is_one || !flex::is_flex::<B>() || !width.is_multiple_of(LANES) || queries.dims().contains(&0) {
@@ -43,6 +44,7 @@ pub(super) fn attend<B: Backend>(
         Some(DType::F32) => attend_kept::<B, F32>,
         Some(DType::F16) => attend_kept::<B, F16>,
         Some(DType::BF16) => attend_kept::<B, Bf16>,
+        Some(DType::I8) => attend_kept::<B, Bytes>,
         _ => return Err((queries, seen)),
     };
     Ok(attend(set, queries, seen, heads))
@@ -57,8 +59,8 @@ fn attend_kept<B: Backend, K: Kept>(
 ) -> Tensor<B, 2> {
     let queries = flex::take(queries).unwrap_or_else(|_| unreachable!("asked before")).to_contiguous();
     let visible: Vec<_> = seen.iter().map(|seen| seen.visible.clone()).collect();
-    let take = |tensor| in_rows(flex::take_any(tensor).unwrap_or_else(|_| unreachable!("asked before")));
-    let parts: Vec<Vec<[FlexTensor; 2]>> =
+    let take = |rows: KeptRows<B>| in_rows(rows.into_flex().unwrap_or_else(|_| unreachable!("asked before")));
+    let parts: Vec<Vec<[FlexRows; 2]>> =
         seen.into_iter().map(|seen| seen.parts.into_iter().map(|part| part.map(take)).collect()).collect();
     let Some(of_queries) = queries.as_slice::<f32>() else { unreachable!("it is contiguous f32") };
     let mut start = 0;
@@ -75,10 +77,13 @@ fn attend_kept<B: Backend, K: Kept>(
     flex::give(FlexTensor::from_data(TensorData::new(mixed, queries.layout().shape().clone())))
 }
 
-/// A tensor whose rows are whole, wherever they lie.
-fn in_rows(tensor: FlexTensor) -> FlexTensor {
-    let layout = tensor.layout();
-    if layout.strides()[2] == 1 && layout.has_positive_strides() { tensor } else { tensor.to_contiguous() }
+/// Tensors whose rows are whole, wherever they lie.
+fn in_rows(FlexRows { elements, scales }: FlexRows) -> FlexRows {
+    let whole = |tensor: FlexTensor| {
+        let layout = tensor.layout();
+        if layout.strides()[2] == 1 && layout.has_positive_strides() { tensor } else { tensor.to_contiguous() }
+    };
+    FlexRows { elements: whole(elements), scales: scales.map(whole) }
 }
 
 /// The queries of a sequence and what they see.
@@ -110,13 +115,13 @@ impl<K: Kept> Part<'_, K> {
 impl<'a, K: Kept> Sequence<'a, K> {
     fn new<B: Backend>(
         queries: &'a [f32],
-        parts: &'a [[FlexTensor; 2]],
+        parts: &'a [[FlexRows; 2]],
         visible: &'a Visible<B>,
         heads: HeadShape,
     ) -> Self {
         let mut end = 0;
-        let part = |[keys, values]: &'a [FlexTensor; 2]| {
-            let n = keys.layout().shape()[1];
+        let part = |[keys, values]: &'a [FlexRows; 2]| {
+            let n = keys.elements.layout().shape()[1];
             end += n;
             Part { keys: Store::of(keys), values: Store::of(values), places: end - n..end }
         };
@@ -215,11 +220,12 @@ impl<K: Kept> Piece<'_, '_, K> {
             }
             let share = weigh_one(&mut weights, scale).recip();
             let mixed = &mut self.mixed[at * head_dim..][..head_dim];
-            let mut rest = &weights[..];
+            let mut rest = &mut weights[..];
             for (part, rows) in parts() {
-                let (weights, others) = rest.split_at(rows.len());
-                let next = part.keys.rows(next_head, &rows);
-                add_values::<L, K, 1>(lanes, mixed, weights, part.values.rows(head, &rows), Some(next));
+                let (weights, others) = rest.split_at_mut(rows.len());
+                let (values, next) = (part.values.rows(head, &rows), part.keys.rows(next_head, &rows));
+                values.scale(weights);
+                add_values::<L, K, 1>(lanes, mixed, weights, values, Some(next));
                 rest = others;
             }
             mixed.iter_mut().for_each(|value| *value *= share);
@@ -292,6 +298,7 @@ fn score_one<L: Lanes, K: Kept>(
         }
         *score = lanes.sum(sum);
     }
+    keys.scale(scores);
 }
 
 /// Scores, as many as whole vectors hold, become weights under the largest; returns their sum.
@@ -402,7 +409,7 @@ fn weigh(scores: &mut [f32], largest: &mut [f32], sums: &mut [f32], mixed: &mut 
     }
 }
 
-/// `mixed_q += sum_j weights_jq v_j`, of weights `[keys, queries]`, of which `Q` are taken at once.
+/// `mixed_q += sum_j weights_jq v_j` of values without their scales and weights `[keys, queries]`, of which `Q` are taken at once.
 #[inline(always)]
 fn add_values<L: Lanes, K: Kept, const Q: usize>(
     lanes: L,

@@ -1,4 +1,4 @@
-//! Keys and values where they lie, in f32 or in 16 bits.
+//! Keys and values where they lie, in f32, in 16 bits or in 8.
 
 use std::ops::Range;
 
@@ -7,6 +7,7 @@ use burn_flex::FlexTensor;
 
 use crate::ahead::fetch;
 use crate::decode::{Bf16, F16, F32, Vectors};
+use crate::kept::FlexRows;
 use crate::lanes::{LANES, Lanes};
 
 /// Bytes between what is used and what is fetched, for memory takes its time to answer; found by measuring.
@@ -15,6 +16,9 @@ const AHEAD: usize = 1 << 12;
 /// What keys and values are kept in. All but [`elements`](Self::elements) is `#[inline(always)]`, as what is given to
 /// [`Set::run`](crate::lanes::Set::run).
 pub(super) trait Kept: Vectors<Single: Send + Sync> + Sized {
+    /// Whether rows have scales.
+    const SCALED: bool = false;
+
     /// The memory of a tensor of these.
     fn elements(tensor: &FlexTensor) -> &[Self::Single];
 
@@ -27,11 +31,13 @@ pub(super) trait Kept: Vectors<Single: Send + Sync> + Sized {
         let HeadRows { width, n, .. } = rows;
         space.resize(n * width, 0.0);
         for (row, floats) in space.chunks_exact_mut(width).enumerate() {
+            let scale = lanes.splat(if Self::SCALED { rows.scales[row * rows.scale_row] } else { 1.0 });
             for (floats, vector) in floats.as_chunks_mut().0.iter_mut().zip(Self::vectors(rows.get(row))) {
-                *floats = lanes.store(Self::floats(lanes, vector));
+                let vector = Self::floats(lanes, vector);
+                *floats = lanes.store(if Self::SCALED { lanes.mul(vector, scale) } else { vector });
             }
         }
-        HeadRows { elements: space, row: width, width, n }
+        HeadRows { elements: space, row: width, scales: &[], scale_row: 0, width, n }
     }
 }
 
@@ -73,34 +79,86 @@ impl Kept for Bf16 {
     }
 }
 
+/// Whole numbers of a byte, which have no float by themselves.
+pub(super) struct Bytes;
+
+impl Vectors for Bytes {
+    type Vector = [u8; LANES];
+    type Single = u8;
+
+    #[inline(always)]
+    fn floats<L: Lanes>(lanes: L, vector: &[u8; LANES]) -> L::Floats {
+        lanes.bytes(vector)
+    }
+
+    #[inline(always)]
+    fn float(single: u8) -> f32 {
+        f32::from(single as i8)
+    }
+}
+
+impl Kept for Bytes {
+    const SCALED: bool = true;
+
+    fn elements(tensor: &FlexTensor) -> &[u8] {
+        bytemuck::cast_slice(tensor.storage::<i8>())
+    }
+
+    #[inline(always)]
+    fn vectors(elements: &[u8]) -> &[[u8; LANES]] {
+        elements.as_chunks().0
+    }
+}
+
 /// `[kv_heads, keys, head_dim]`: a cache, or rows in which heads lie beside one another.
 pub(super) struct Store<'a, K: Kept> {
-    elements: &'a [K::Single],
+    elements: Strided<'a, K::Single>,
+    /// Where rows have them.
+    scales: Option<Strided<'a, f32>>,
+    width: usize,
+}
+
+/// Where the rows of heads lie.
+struct Strided<'a, T> {
+    all: &'a [T],
     /// From one head to the next.
     head: usize,
     /// From one row to the next.
     row: usize,
-    width: usize,
+}
+
+impl<'a, T> Strided<'a, T> {
+    fn new(tensor: &FlexTensor, storage: &'a [T]) -> Self {
+        let layout = tensor.layout();
+        let [head, row] = [0, 1].map(|dim| layout.strides()[dim].unsigned_abs());
+        Self { all: &storage[layout.start_offset()..], head, row }
+    }
+
+    /// From a row of a head on, if there is such a row, with how far it is to the next.
+    #[inline(always)]
+    fn from(&self, (head, row, there_is): (usize, usize, bool)) -> (&'a [T], usize) {
+        (if there_is { &self.all[head * self.head + row * self.row..] } else { &[] }, self.row)
+    }
 }
 
 impl<'a, K: Kept> Store<'a, K> {
-    /// Of a tensor whose rows are whole.
-    pub(super) fn of(tensor: &'a FlexTensor) -> Self {
-        let layout = tensor.layout();
+    /// Of tensors whose rows are whole.
+    pub(super) fn of(rows: &'a FlexRows) -> Self {
         Self {
-            elements: &K::elements(tensor)[layout.start_offset()..],
-            head: layout.strides()[0].unsigned_abs(),
-            row: layout.strides()[1].unsigned_abs(),
-            width: layout.shape()[2],
+            elements: Strided::new(&rows.elements, K::elements(&rows.elements)),
+            scales: rows.scales.as_ref().map(|scales| Strided::new(scales, scales.storage())),
+            width: rows.elements.layout().shape()[2],
         }
     }
 
     /// Some rows of a head.
     #[inline(always)]
     pub(super) fn rows(&self, head: usize, rows: &Range<usize>) -> HeadRows<'a, K> {
-        let n = rows.len();
-        let elements = if n == 0 { &[] } else { &self.elements[head * self.head + rows.start * self.row..] };
-        HeadRows { elements, row: self.row, width: self.width, n }
+        // Where none are asked for there may be none.
+        let from = (head, rows.start, !rows.is_empty());
+        let (elements, row) = self.elements.from(from);
+        let (scales, scale_row) = self.scales.as_ref().map_or((&[][..], 0), |scales| scales.from(from));
+        HeadRows { elements, row, scales, scale_row, width: self.width, n: rows.len() }
     }
 }
 
@@ -110,6 +168,9 @@ pub(super) struct HeadRows<'a, K: Kept> {
     elements: &'a [K::Single],
     /// From one row to the next.
     row: usize,
+    /// Of their scales, where they have any.
+    scales: &'a [f32],
+    scale_row: usize,
     width: usize,
     n: usize,
 }
@@ -138,6 +199,21 @@ impl<'a, K: Kept> HeadRows<'a, K> {
     #[inline(always)]
     pub(super) fn get(&self, row: usize) -> &'a [K::Single] {
         &self.elements[row * self.row..][..self.width]
+    }
+
+    /// Multiplies a number for each with its scale.
+    #[inline(always)]
+    pub(super) fn scale(&self, numbers: &mut [f32]) {
+        if !K::SCALED {
+            return;
+        }
+        match self.scale_row {
+            // In a cache, one after the other.
+            1 => numbers.iter_mut().zip(self.scales).for_each(|(number, scale)| *number *= scale),
+            step => {
+                numbers.iter_mut().zip(self.scales.iter().step_by(step)).for_each(|(number, scale)| *number *= scale)
+            }
+        }
     }
 
     /// Fetches what is needed some rows after this one; past the last row begins what comes next.

@@ -1,6 +1,6 @@
 //! What a training step computes.
 
-use depthscale_types::{DecoderConfig, WeightFormat, WorkQuery};
+use depthscale_types::{CacheDtype, DecoderConfig, WeightFormat, WorkQuery};
 
 use crate::data::Batch;
 use crate::recipe::{DepthDraw, LossKind};
@@ -14,8 +14,15 @@ pub fn training_flops(config: &DecoderConfig, batch: &Batch, draws: &[DepthDraw]
     let of = |((input, targets), draw): ((&Vec<u32>, &Vec<u32>), &DepthDraw)| {
         let forward = |depth| {
             let (tokens, chunk) = (input.len(), input.len());
-            let query =
-                WorkQuery { context: 0, tokens, batch: 1, depth, chunk, weights: WeightFormat::F32, cache_bytes: 4 };
+            let query = WorkQuery {
+                context: 0,
+                tokens,
+                batch: 1,
+                depth,
+                chunk,
+                weights: WeightFormat::F32,
+                caches: CacheDtype::F32,
+            };
             config.work(&query).flops
         };
         let one = forward(1);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dtype::CacheDtype;
 use crate::error::{Error, Result, require};
 
 /// A stack of `n_layers` blocks of one shape. Each block is a mixer (attention or its relative) and a SwiGLU
@@ -166,6 +167,11 @@ impl StackConfig {
     /// Width of all key heads together; values have the same.
     pub fn d_kv(&self) -> usize {
         self.n_kv_heads * self.head_dim
+    }
+
+    /// Bytes of the keys and values of one token in one layer.
+    pub fn kv_row_bytes(&self, caches: CacheDtype) -> usize {
+        2 * self.n_kv_heads * caches.head_bytes(self.head_dim)
     }
 
     /// Checks every field; `path` is the stack's place in the config and begins the field names in errors.

@@ -182,14 +182,14 @@ proptest! {
             prop_assert!(config.parameter_count() > 0);
             for retention in KvRetention::ALL {
                 let query = MemoryQuery {
-                    context, batch: 3, depth: config.depth, chunk: 512, retention, weights: WeightFormat::F32, cache_bytes: 4,
+                    context, batch: 3, depth: config.depth, chunk: 512, retention, weights: WeightFormat::F32, caches: CacheDtype::F32,
                 };
                 prop_assert!(config.predict_memory(&query).total() > 0);
-                config.cache_bytes_per_token(retention, config.depth, 4);
+                config.cache_bytes_per_token(retention, config.depth, CacheDtype::F32);
             }
             let depth = config.depth;
             let query =
-                WorkQuery { context, tokens: 1, batch: 3, depth, chunk: 512, weights: WeightFormat::F32, cache_bytes: 4 };
+                WorkQuery { context, tokens: 1, batch: 3, depth, chunk: 512, weights: WeightFormat::F32, caches: CacheDtype::F32 };
             prop_assert!(config.work(&query).flops > 0);
         }
     }

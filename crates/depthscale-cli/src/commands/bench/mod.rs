@@ -11,7 +11,7 @@ use clap::Args;
 use depthscale::backends::{BackendKind, Device};
 use depthscale::decoder::Published;
 use depthscale::prelude::KvRetention;
-use depthscale::types::{ComputeDtype, WeightFormat};
+use depthscale::types::{CacheDtype, ComputeDtype, WeightFormat};
 use depthscale_bench::{
     BenchError, Benchmark, Build, Case, Compared, Event, Phase, Plan, Preset, Record, ResultsWriter, Subject, Timing,
     compare, read_results, report,
@@ -57,9 +57,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     weights: Vec<WeightFormat>,
 
-    /// What keys and values are kept in: f32, f16 or bf16; without it, in the dtype computed in
+    /// What keys and values are kept in: f32, f16, bf16 or q8; without it, in the dtype computed in
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    cache_dtype: Vec<ComputeDtype>,
+    cache_dtype: Vec<CacheDtype>,
 
     /// Which keys and values are kept: per-step, shared, first-then-shared or last-step-after-prefill
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "per-step")]

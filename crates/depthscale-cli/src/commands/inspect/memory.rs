@@ -14,7 +14,7 @@ pub(super) struct Retained {
 pub(super) fn memory_under_each_policy(config: &DecoderConfig, query: &MemoryQuery) -> Vec<Retained> {
     let needs = |policy: KvRetention| {
         policy.validate(config).map_err(why)?;
-        let per_token = config.cache_bytes_per_token(policy, query.depth, query.cache_bytes);
+        let per_token = config.cache_bytes_per_token(policy, query.depth, query.caches);
         Ok((per_token, config.predict_memory(&MemoryQuery { retention: policy, ..*query })))
     };
     KvRetention::ALL.into_iter().map(|policy| Retained { policy, needs: needs(policy) }).collect()

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use clap::Args;
 use depthscale::decoder::{ModelDirectory, Published};
-use depthscale::types::{ComputeDtype, DecoderConfig, ExitPolicy, MemoryQuery, WeightFormat};
+use depthscale::types::{CacheDtype, ComputeDtype, DecoderConfig, ExitPolicy, MemoryQuery, WeightFormat};
 use serde_json::json;
 
 use crate::display::{Align, Cell, Paint, Table, bytes, grouped};
@@ -43,9 +43,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FORMAT")]
     weights: Option<WeightFormat>,
 
-    /// What keys and values are kept in: f32, f16 or bf16; without it, in --dtype. Matrix states stay f32
+    /// What keys and values are kept in: f32, f16, bf16 or q8; without it, in --dtype. Matrix states stay f32
     #[arg(long, value_name = "DTYPE")]
-    cache_dtype: Option<ComputeDtype>,
+    cache_dtype: Option<CacheDtype>,
 
     /// Print one JSON object
     #[arg(long)]
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json {
         print_json(&model, &query, &retained)
     } else {
-        print(&model, &query, [arguments.dtype, arguments.cached_in()], &retained)
+        print(&model, &query, arguments.dtype, &retained)
     }
 }
 
@@ -100,8 +100,8 @@ impl Model {
 
 impl Arguments {
     /// What keys and values are kept in.
-    fn cached_in(&self) -> ComputeDtype {
-        self.cache_dtype.unwrap_or(self.dtype)
+    fn cached_in(&self) -> CacheDtype {
+        self.cache_dtype.unwrap_or(self.dtype.into())
     }
 
     /// For a model whose weights were converted to a format, if they were.
@@ -116,7 +116,7 @@ impl Arguments {
             chunk: CHUNK,
             retention: Default::default(),
             weights,
-            cache_bytes: self.cached_in().bytes(),
+            caches: self.cached_in(),
         };
         let limits = [
             ("context", query.context, config.max_positions),
@@ -132,12 +132,7 @@ impl Arguments {
     }
 }
 
-fn print(
-    model: &Model,
-    query: &MemoryQuery,
-    [dtype, caches]: [ComputeDtype; 2],
-    retained: &[Retained],
-) -> anyhow::Result<()> {
+fn print(model: &Model, query: &MemoryQuery, dtype: ComputeDtype, retained: &[Retained]) -> anyhow::Result<()> {
     let config = &model.config;
     let paint = Paint::stdout();
     let mut stdout = io::stdout().lock();
@@ -157,9 +152,9 @@ fn print(
 
     let sequences = if query.batch == 1 { "one sequence".into() } else { format!("{} sequences", query.batch) };
     let tokens = grouped(query.context as u64);
-    let weights = query.weights;
+    let &MemoryQuery { weights, caches, .. } = query;
     let kept = if weights == dtype.into() { String::new() } else { format!(" with weights in {weights}") };
-    let caches = if caches == dtype { String::new() } else { format!(", caches in {caches}") };
+    let caches = if caches == dtype.into() { String::new() } else { format!(", caches in {caches}") };
     let title = format!("Memory of {sequences} of {tokens} tokens at depth {}, in {dtype}{kept}{caches}", query.depth);
     writeln!(stdout, "\n{}", heading(&title))?;
     let numbers = std::iter::repeat_n(Align::Right, 6);
@@ -229,7 +224,7 @@ fn print_json(model: &Model, query: &MemoryQuery, retained: &[Retained]) -> anyh
         "depth": query.depth,
         "batch": query.batch,
         "weights": query.weights,
-        "cache_bytes": query.cache_bytes,
+        "cache_dtype": query.caches,
         "memory": memory,
     });
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
