@@ -14,7 +14,7 @@ use depthscale::decoder::verify::{
     rounding_tolerance, tf32_tolerance, verify,
 };
 use depthscale::prelude::*;
-use depthscale::types::{CacheDtype, MemoryReport, WeightFormat};
+use depthscale::types::{CacheDtype, ComputeDtype, MemoryReport, WeightFormat};
 use serde_json::json;
 
 use crate::arguments::{BackendArguments, run_on};
@@ -119,18 +119,18 @@ fn tolerance(arguments: &Arguments, device: &Device, directory: &ModelDirectory,
 }
 
 /// What matrices in a format without blocks are rounded to.
-fn matrices_in(weights: WeightFormat, directory: &ModelDirectory) -> CacheDtype {
+fn matrices_in(weights: WeightFormat, directory: &ModelDirectory) -> ComputeDtype {
     match weights {
-        WeightFormat::F16 => CacheDtype::F16,
-        WeightFormat::Bf16 => CacheDtype::Bf16,
-        WeightFormat::F32 | WeightFormat::Q8 | WeightFormat::Q4 => directory.dtype().into(),
+        WeightFormat::F16 => ComputeDtype::F16,
+        WeightFormat::Bf16 => ComputeDtype::Bf16,
+        WeightFormat::F32 | WeightFormat::Q8 | WeightFormat::Q4 => directory.dtype(),
     }
 }
 
 /// Of matrices, or keys and values, that are rounded to a dtype.
-fn usual_tolerance(device: &Device, directory: &ModelDirectory, rounded_to: CacheDtype) -> f64 {
+fn usual_tolerance(device: &Device, directory: &ModelDirectory, rounded_to: impl Into<CacheDtype>) -> f64 {
     let depth = directory.config().depth;
-    match rounded_to {
+    match rounded_to.into() {
         CacheDtype::F32 if device.kind.is_cpu() => F32_TOLERANCE,
         CacheDtype::F32 if device.kind.multiplies_in_tf32() => tf32_tolerance(depth),
         CacheDtype::F32 => GPU_F32_TOLERANCE,

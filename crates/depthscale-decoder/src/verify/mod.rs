@@ -99,9 +99,9 @@ pub const GPU_F32_TOLERANCE: f64 = 1e-3;
 /// The largest difference in fewer bits from a published f32 output `x` after that many steps, over `1 + max |x|`:
 /// `8 u steps^1.5`, but no more than a half, past which nothing would fail; in f32 [`F32_TOLERANCE`].
 ///
-/// `u` is `2^-11` for f16, `2^-8` for bf16 and a 254th for q8, what one rounding may cost. Weights, products and caches, or some of them, are
-/// rounded, the hidden stream is not: one step costs a few units. The fixtures' weights are random, so that nothing draws a state back
-/// to where it should be, and each step adds to the errors it is fed. Their growth was measured on flex and on WGPU, which
+/// `u` is `2^-11` for f16, `2^-8` for bf16 and a 254th for q8, what one rounding may cost. Weights, products and caches, or some of
+/// them, are rounded, the hidden stream is not: one step costs a few units. The fixtures' weights are random, so that nothing draws a
+/// state back to where it should be, and each step adds to the errors it is fed. Their growth was measured on flex and on WGPU, which
 /// agree to two digits since it is the rounding of the weights that decides: 4.7, 9.0, 27 and 103 units after 1, 2, 4
 /// and 8 steps of the fixture that grows fastest.
 pub fn rounding_tolerance(dtype: impl Into<CacheDtype>, steps: usize) -> f64 {
