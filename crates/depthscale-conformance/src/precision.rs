@@ -86,16 +86,16 @@ pub(crate) fn stays_near<B: Backend>(
     assert!(compared >= 2, "{context}: {compared} entries were compared");
 }
 
-/// The trained checkpoint adds two numbers in every dtype of the device, and with caches in every dtype: training makes it draw states to the answer, and
-/// then rounding does not decide.
+/// The trained checkpoint adds two numbers in every dtype of the device, and with caches in q8 where it keeps them: training makes
+/// it draw states to the answer, and then rounding does not decide.
 ///
 /// # Panics
 /// With what was answered.
 pub fn trained_model_answers<B: Backend>(site: &Site<B>) {
     const PROBLEMS: [(u32, u32); 8] = [(53, 93), (1, 38), (47, 24), (34, 72), (55, 20), (22, 78), (71, 80), (47, 38)];
-    let caches = CacheDtype::ALL.into_iter().filter(|&caches| KeptRows::<B>::keeps(&site.device, caches));
-    let own = ComputeDtype::ALL.map(|dtype| (dtype, None));
-    for (dtype, cache_dtype) in own.into_iter().chain(caches.map(|caches| (ComputeDtype::F32, Some(caches)))) {
+    let in_bytes =
+        KeptRows::<B>::keeps(&site.device, CacheDtype::Q8).then_some((ComputeDtype::F32, Some(CacheDtype::Q8)));
+    for (dtype, cache_dtype) in ComputeDtype::ALL.map(|dtype| (dtype, None)).into_iter().chain(in_bytes) {
         let Some(decoder) = open(site, "ouro-arith", dtype) else { continue };
         let rule = ExitRule::new(&"q-exit:0.9".parse().expect("a policy")).expect("valid");
         let request = |(id, (a, b)): (usize, (u32, u32))| Request {
