@@ -209,7 +209,7 @@ impl BackendTask for Probe {
         }
         match found.try_into_data() {
             Ok(data) if data.iter::<f32>().eq(expected) => Answer::Right,
-            Ok(data) => Answer::Wrong(format!("what two small matrices make came out as {data}")),
+            Ok(data) => Answer::Wrong(format!("four small numbers came out as {data}")),
             Err(error) => Answer::Wrong(error.to_string()),
         }
     }

@@ -30,8 +30,8 @@ pub struct Seen<B: Backend> {
 ///
 /// On flex scores are formed and used up in pieces (arXiv 2205.14135), so that none but a few are in memory at once;
 /// sequences, heads and pieces of the queries are spread over threads together. Keys and values in whole rows are not copied,
-/// and those of 16 and 8 bits are read as they are. So it is for queries in f32, heads of whole vectors of sixteen, and keys and values of
-/// one dtype; elsewhere plain operations form all scores of a sequence.
+/// and those of 16 and 8 bits are read as they are. So it is for queries in f32, heads of whole vectors of sixteen, and keys and
+/// values of one dtype; elsewhere plain operations form all scores of a sequence.
 ///
 /// # Shapes
 /// - queries: `[rows, n_heads * head_dim]`, those of the first sequence first

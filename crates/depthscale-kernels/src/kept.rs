@@ -27,13 +27,7 @@ pub enum KeptRows<B: Backend> {
 impl<B: Backend> KeptRows<B> {
     /// Whether a device keeps rows in a dtype.
     pub fn keeps(device: &B::Device, dtype: CacheDtype) -> bool {
-        let dtype = match dtype {
-            CacheDtype::F32 => DType::F32,
-            CacheDtype::F16 => DType::F16,
-            CacheDtype::Bf16 => DType::BF16,
-            CacheDtype::Q8 => DType::I8,
-        };
-        B::supports_dtype(device, dtype)
+        B::supports_dtype(device, floats_of(dtype).map_or(DType::I8, DType::from))
     }
 
     /// Rows as they are kept in a dtype. What is too large for f16 becomes the largest that is not; in `q8` no element moves by
@@ -46,13 +40,10 @@ impl<B: Backend> KeptRows<B> {
     /// # Panics
     /// If the width is another.
     pub fn keep(x: Tensor<B, 2>, heads: HeadShape, dtype: CacheDtype) -> Self {
-        let floats = match dtype {
-            CacheDtype::F32 => FloatDType::F32,
-            CacheDtype::F16 => FloatDType::F16,
-            CacheDtype::Bf16 => FloatDType::BF16,
-            CacheDtype::Q8 => return Self::in_bytes(x, heads),
-        };
-        Self::Floats(heads.split_kv(round_to(x, floats)))
+        match floats_of(dtype) {
+            Some(floats) => Self::Floats(heads.split_kv(round_to(x, floats))),
+            None => Self::in_bytes(x, heads),
+        }
     }
 
     fn in_bytes(x: Tensor<B, 2>, heads: HeadShape) -> Self {
@@ -62,7 +53,7 @@ impl<B: Backend> KeptRows<B> {
             Ok(kept) => return kept,
             Err(x) => x,
         };
-        // As it lies in memory: burn-ndarray's largest along a dimension is another's once dimensions are swapped.
+        // Heads come first at the end: burn-ndarray 0.21's `abs` of swapped dimensions has the elements of others.
         let x = x.reshape([rows, heads.n_kv_heads, heads.head_dim]);
         // What is not finite is not a number times zero, and makes the scale none.
         let scales = x.clone().abs().max_dim(2) / LARGEST_CODE + (x.clone() * 0.0).sum_dim(2);
@@ -162,6 +153,16 @@ impl<B: Backend> KeptRows<B> {
             }
             _ => unreachable!("of one dtype, as was asked"),
         }
+    }
+}
+
+/// What elements are, unless they are bytes.
+fn floats_of(dtype: CacheDtype) -> Option<FloatDType> {
+    match dtype {
+        CacheDtype::F32 => Some(FloatDType::F32),
+        CacheDtype::F16 => Some(FloatDType::F16),
+        CacheDtype::Bf16 => Some(FloatDType::BF16),
+        CacheDtype::Q8 => None,
     }
 }
 

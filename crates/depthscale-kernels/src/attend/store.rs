@@ -134,10 +134,10 @@ impl<'a, T> Strided<'a, T> {
         Self { all: &storage[layout.start_offset()..], head, row }
     }
 
-    /// From a row of a head on, if there is such a row, with how far it is to the next.
+    /// From a row of a head on; nothing past the last.
     #[inline(always)]
-    fn from(&self, (head, row, there_is): (usize, usize, bool)) -> (&'a [T], usize) {
-        (if there_is { &self.all[head * self.head + row * self.row..] } else { &[] }, self.row)
+    fn from(&self, head: usize, row: usize) -> &'a [T] {
+        self.all.get(head * self.head + row * self.row..).unwrap_or_default()
     }
 }
 
@@ -154,10 +154,11 @@ impl<'a, K: Kept> Store<'a, K> {
     /// Some rows of a head.
     #[inline(always)]
     pub(super) fn rows(&self, head: usize, rows: &Range<usize>) -> HeadRows<'a, K> {
-        // Where none are asked for there may be none.
-        let from = (head, rows.start, !rows.is_empty());
-        let (elements, row) = self.elements.from(from);
-        let (scales, scale_row) = self.scales.as_ref().map_or((&[][..], 0), |scales| scales.from(from));
+        let (scales, scale_row) = match &self.scales {
+            Some(scales) => (scales.from(head, rows.start), scales.row),
+            None => (&[][..], 0),
+        };
+        let (elements, row) = (self.elements.from(head, rows.start), self.elements.row);
         HeadRows { elements, row, scales, scale_row, width: self.width, n: rows.len() }
     }
 }
