@@ -2,7 +2,8 @@
 //!
 //! Beside the published config.json lie a `model.safetensors` with the published names and a manifest. A tensor in blocks is
 //! two: its codes under its own name (`I8` of its shape, or `U8` of half the width, two codes a byte), and its scales (`F16`,
-//! one for 32 weights) under `NAME.scales`.
+//! one for 32 weights) under `NAME.scales`. Their bytes lie as [`PackedWeight`] has them: sixteen rows beside one another, not row by
+//! row as the shapes would have it.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -27,7 +28,7 @@ use crate::save::CONFIG_FILE;
 pub const WEIGHTS_FILE: &str = "weights.json";
 
 /// What the manifest of this version says it is.
-const FORMAT: &str = "depthscale-weights/1";
+const FORMAT: &str = "depthscale-weights/2";
 
 /// What tensors are kept in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +57,10 @@ impl Manifest {
         }
         match serde_json::from_slice(&text) {
             Ok(Any { format }) if format == FORMAT => {}
-            Ok(Any { format }) => return Err(wrong(format!("format is {format:?}, and this build reads {FORMAT:?}"))),
+            Ok(Any { format }) => {
+                let message = format!("format is {format:?}, and this build reads {FORMAT:?}: convert the model again");
+                return Err(wrong(message));
+            }
             Err(error) => return Err(wrong(format!("is no manifest of converted weights: {error}"))),
         }
         serde_json::from_slice(&text).map(Some).map_err(|error| wrong(error.to_string()))
@@ -120,7 +124,8 @@ pub(crate) fn stored(checkpoint: &Checkpoint, format: WeightFormat, location: &L
         });
     };
     let whole = [n, width];
-    let view = |name: &str, dtype, shape: [usize; 2]| checkpoint.stored_rows(name, dtype, &shape, rows.clone());
+    let together = PackedWeight::together_with(format, rows, n);
+    let view = |name: &str, dtype, shape: [usize; 2]| checkpoint.stored_rows(name, dtype, &shape, together.clone());
     let (codes, scales) = match format {
         WeightFormat::F16 => (view(tensor, StoredDtype::F16, whole)?, Default::default()),
         WeightFormat::Bf16 => (view(tensor, StoredDtype::Bf16, whole)?, Default::default()),
@@ -130,11 +135,16 @@ pub(crate) fn stored(checkpoint: &Checkpoint, format: WeightFormat, location: &L
             (view(tensor, dtype, shape)?, view(&scales(tensor), StoredDtype::F16, of_scales)?)
         }
     };
-    let shape = [rows.len(), whole[1]];
-    PackedWeight::from_bytes(format, shape, codes, scales).map_err(|error| DecoderError::Manifest {
+    let packed = PackedWeight::from_bytes(format, [together.len(), width], codes, scales);
+    let packed = packed.map_err(|error| DecoderError::Manifest {
         path: checkpoint.path().join(WEIGHTS_FILE),
         message: format!("tensor {tensor} in {format}: {error}"),
-    })
+    })?;
+    if together == *rows {
+        return Ok(packed);
+    }
+    // Copied. Tensors that hold several parameters are cut at heads, whose dimensions mostly are multiples of sixteen.
+    Ok(packed.rows(rows.start - together.start..rows.end - together.start))
 }
 
 /// Elements that are packed at once, so that not all of a tensor need be there as f32.
@@ -143,7 +153,7 @@ const PACKED_AT_ONCE: usize = 1 << 22;
 /// Packs the rows of a tensor that a directory holds in some other format.
 pub(crate) fn pack_rows(directory: &ModelDirectory, location: &Location, format: WeightFormat) -> Result<PackedWeight> {
     let (rows, width) = (location.rows.clone(), location.shape[1]);
-    let at_once = (PACKED_AT_ONCE / width.max(1)).max(1);
+    let at_once = (PACKED_AT_ONCE / width.max(1)).max(1).next_multiple_of(PackedWeight::TOGETHER);
     let parts = rows.clone().step_by(at_once).map(|start| {
         let part = Location { rows: start..rows.end.min(start + at_once), ..location.clone() };
         let values = directory.values_at(&part)?;

@@ -198,8 +198,6 @@ impl ModelDirectory {
     fn stored_at(&self, format: WeightFormat, location: &Location) -> Result<PackedWeight> {
         let packed = stored(&self.checkpoint, format, location)?;
         match packed.first_non_finite() {
-            // Of a block, the first weight.
-            Some((at, value)) if format.is_blocks() => Err(non_finite(location, at * WeightFormat::BLOCK, value)),
             Some((at, value)) => Err(non_finite(location, at, value)),
             None => Ok(packed),
         }

@@ -47,7 +47,7 @@ impl Space<'_> {
 }
 
 /// Products of some rows with weights `[out, d_in]` each, as `[rows, out]`, filled by all threads. Weights are shared as if they were
-/// one, their outputs one after the other, in multiples of `unit` outputs.
+/// one, their outputs one after the other, in units of so many outputs: the first of a piece is the first of a unit of its weight.
 ///
 /// # Panics
 /// If `fill` leaves outputs out.
@@ -61,7 +61,7 @@ pub(crate) fn share(
     let d_outs: Vec<usize> = d_outs.collect();
     let mut products: Vec<Vec<MaybeUninit<f32>>> =
         d_outs.iter().map(|d_out| vec![MaybeUninit::uninit(); rows * d_out]).collect();
-    let d_out: usize = d_outs.iter().sum();
+    let d_out: usize = d_outs.iter().map(|d_out| d_out.next_multiple_of(unit)).sum();
     let (tasks, threads) = ((d_out * d_in).div_ceil(TASK), rayon::current_num_threads());
     // About as many for every thread, since the thread with one more would be waited for; with many rows at least one for each.
     let tasks = if tasks > threads || rows > FEW_ROWS { tasks.next_multiple_of(threads) } else { tasks };
@@ -74,11 +74,12 @@ pub(crate) fn share(
             if outputs[0].len() > 0 {
                 fill(Piece { product, first, outputs });
             }
-            first = first.saturating_sub(d_outs[product]);
+            first = first.saturating_sub(d_outs[product].next_multiple_of(unit));
         }
     };
-    let mut pieces: Vec<Space<'_>> = cut(&mut products, rows, outputs, tasks).into_iter().map(Space).collect();
-    assert_eq!(pieces.iter().map(Space::len).sum::<usize>(), rows * d_out, "outputs in pieces");
+    let mut pieces: Vec<Space<'_>> = cut(&mut products, rows, outputs, tasks, unit).into_iter().map(Space).collect();
+    let cut_up: usize = pieces.iter().map(Space::len).sum();
+    assert_eq!(cut_up, rows * d_outs.iter().sum::<usize>(), "outputs in pieces");
     match tasks {
         1 => task((0, &mut pieces)),
         _ => pieces.par_chunks_mut(d_outs.len() * rows).enumerate().with_max_len(1).for_each(task),
@@ -98,8 +99,9 @@ pub(crate) fn share(
 }
 
 /// The pieces of products, `[rows, out]` with at least one of both, that tasks of so many outputs compute: by task, by product, by
-/// row. Where a task has no part in a product, they are empty.
-pub(crate) fn cut<T>(products: &mut [Vec<T>], rows: usize, outputs: usize, tasks: usize) -> Vec<&mut [T]> {
+/// row. Where a task has no part in a product, they are empty. Every product counts as whole units of outputs, of which a task computes
+/// a multiple.
+pub(crate) fn cut<T>(products: &mut [Vec<T>], rows: usize, outputs: usize, tasks: usize, unit: usize) -> Vec<&mut [T]> {
     let mut left: Vec<&mut [T]> = Vec::with_capacity(products.len() * rows);
     for product in products {
         let d_out = product.len() / rows;
@@ -111,7 +113,7 @@ pub(crate) fn cut<T>(products: &mut [Vec<T>], rows: usize, outputs: usize, tasks
         for left in left.chunks_exact_mut(rows) {
             let found = wanted.min(left[0].len());
             pieces.extend(left.iter_mut().filter_map(|row| row.split_off_mut(..found)));
-            wanted -= found;
+            wanted -= found.next_multiple_of(unit);
         }
     }
     pieces
@@ -125,13 +127,21 @@ mod tests {
     fn every_output_is_in_one_piece() {
         // Two rows of five outputs, and of two: tasks of three end within the first, across both, and at the end.
         let mut products = [(0..10).map(|at| at as f32).collect::<Vec<_>>(), vec![10.0, 11.0, 12.0, 13.0]];
-        let pieces: Vec<Vec<f32>> = cut(&mut products, 2, 3, 3).into_iter().map(|piece| piece.to_vec()).collect();
+        let pieces: Vec<Vec<f32>> = cut(&mut products, 2, 3, 3, 1).into_iter().map(|piece| piece.to_vec()).collect();
         let of_tasks = [
             [vec![0.0, 1.0, 2.0], vec![5.0, 6.0, 7.0], vec![], vec![]],
             [vec![3.0, 4.0], vec![8.0, 9.0], vec![10.0], vec![12.0]],
             [vec![], vec![], vec![11.0], vec![13.0]],
         ];
         assert_eq!(pieces, of_tasks.concat());
+    }
+
+    #[test]
+    fn pieces_begin_with_a_unit_of_their_product() {
+        // Units of four: a task of eight ends with the seven outputs of the first, which count as eight.
+        let mut products = [vec![0; 7], vec![1; 5]];
+        let pieces: Vec<Vec<i32>> = cut(&mut products, 1, 8, 2, 4).into_iter().map(|piece| piece.to_vec()).collect();
+        assert_eq!(pieces, [vec![0; 7], vec![], vec![], vec![1; 5]]);
     }
 
     #[test]
@@ -154,6 +164,7 @@ mod tests {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
                 for rows in [1, 2, 17] {
                     let fill = |Piece { product, first, outputs }: Piece<'_, '_>| {
+                        assert_eq!(first % 16, 0, "the first of a unit");
                         for (row, outputs) in outputs.iter_mut().enumerate() {
                             for output in first..first + outputs.len() {
                                 outputs.push(&[(product * 10_000 + row * 1000 + output + 1) as f32]);

@@ -1,4 +1,4 @@
-//! Products of a few rows with stored weights, on flex.
+//! Products of a few rows with stored weights that are numbers by themselves, on flex.
 //!
 //! Weights are read by all threads and from memory once, and multiplied with every row while they are in registers. flex's own
 //! product packs both factors first, and takes one thread where rows are too few to be worth more to it.
@@ -8,12 +8,10 @@
 
 use std::ops::Range;
 
-use depthscale_types::WeightFormat;
-
 use crate::cut::{Piece, Space, share};
 use crate::lanes::{Lanes, Set, WithLanes};
 use crate::tile::Tile;
-use crate::weights::{AnyWeights, Weights, WithWeights};
+use crate::weights::{AnyWeights, Dots, WithWeights};
 
 /// `x w^T` of every weight, as `[rows, out]`.
 pub(crate) fn multiply(set: Set, weights: &[AnyWeights<'_>], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
@@ -33,8 +31,12 @@ pub(crate) fn multiply(set: Set, weights: &[AnyWeights<'_>], x: &[f32], d_in: us
 /// Elements of x that are used for many outputs before the next: 24 KiB, so that a first cache has room for weights as well.
 const KEPT: usize = 6 << 10;
 
-/// Columns that are taken together are a multiple of so many: whole blocks, and whole cache lines in every format.
-const COLUMNS: usize = 8 * WeightFormat::BLOCK;
+/// Columns that are taken together are a multiple of so many: whole cache lines in every format.
+const COLUMNS: usize = 256;
+
+/// Bytes, for every block of columns, that are computed with while as many are fetched, for memory takes its time to answer; found by
+/// measuring.
+const AHEAD: usize = 1 << 14;
 
 struct Factors<'a> {
     set: Set,
@@ -81,7 +83,7 @@ struct Outputs<'a, 'p, const O: usize, const R: usize> {
 impl<const O: usize, const R: usize> WithWeights for Outputs<'_, '_, O, R> {
     type Output = ();
 
-    fn run<W: Weights>(self, weight: W) {
+    fn run<W: Dots>(self, weight: W) {
         self.set.run(Part { weight, outputs: self });
     }
 }
@@ -92,7 +94,7 @@ struct Part<'a, 'p, W, const O: usize, const R: usize> {
     outputs: Outputs<'a, 'p, O, R>,
 }
 
-impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O, R> {
+impl<W: Dots, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O, R> {
     /// Outputs go by in groups: what comes from memory meanwhile are the weights of the next, in the order in which they lie there,
     /// whatever the order of columns and rows here.
     #[inline(always)]
@@ -101,7 +103,7 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
         let end = first + product[0].len();
         let row_bytes = weight.bytes(first..first + 1).len();
         // Every block of columns of x is read again for every group: the more blocks, the larger a group.
-        let size = (tiles.len() * W::AHEAD / row_bytes).max(1).next_multiple_of(O);
+        let size = (tiles.len() * AHEAD / row_bytes).max(1).next_multiple_of(O);
         let (mut sums, mut of_row) = (Vec::new(), Vec::new());
         for start in (first..end).step_by(size) {
             let group = start..end.min(start + size);
@@ -127,7 +129,7 @@ impl<W: Weights, const O: usize, const R: usize> WithLanes for Part<'_, '_, W, O
 
 /// Adds the products of some outputs with all columns to their sums, which are by tiles of rows, then outputs.
 #[inline(always)]
-fn add<L: Lanes, W: Weights, const O: usize, const R: usize>(
+fn add<L: Lanes, W: Dots, const O: usize, const R: usize>(
     lanes: L,
     weight: W,
     outputs: Range<usize>,

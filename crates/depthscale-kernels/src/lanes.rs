@@ -40,8 +40,31 @@ pub(crate) trait Lanes: Copy {
     fn bf16(self, halves: &[u8; 2 * LANES]) -> Self::Floats;
     /// Signed bytes.
     fn bytes(self, codes: &[u8; LANES]) -> Self::Floats;
-    /// The low halves of bytes and the high ones, less 8.
-    fn nibbles(self, codes: &[u8; LANES]) -> [Self::Floats; 2];
+    /// Fours of bytes, little-endian, with some bits turned over, shifted to the left and then, with the sign they have, to the right.
+    fn shifted(self, fours: &[u8; 4 * LANES], turned: u32, left: u32, right: u32) -> Self::Floats;
+
+    /// Signed bytes: the first of every four, the second, and so on.
+    #[inline(always)]
+    fn bytes_of_fours(self, fours: &[u8; 4 * LANES]) -> [Self::Floats; 4] {
+        let mut bytes = [self.splat(0.0); 4];
+        for (byte, floats) in bytes.iter_mut().enumerate() {
+            *floats = self.shifted(fours, 0, 24 - 8 * byte as u32, 24);
+        }
+        bytes
+    }
+
+    /// The low halves of bytes and the high ones, less 8: those of the first of every four, the second, and so on.
+    #[inline(always)]
+    fn nibbles_of_fours(self, fours: &[u8; 4 * LANES]) -> [[Self::Floats; 4]; 2] {
+        let mut nibbles = [[self.splat(0.0); 4]; 2];
+        for (half, bytes) in nibbles.iter_mut().enumerate() {
+            for (byte, floats) in bytes.iter_mut().enumerate() {
+                // 8 less than an unsigned number is the signed one with the highest bit turned over.
+                *floats = self.shifted(fours, 0x8888_8888, 28 - 4 * half as u32 - 8 * byte as u32, 28);
+            }
+        }
+        nibbles
+    }
 }
 
 /// Work to be done with one of the sets. Its method is `#[inline(always)]`.
@@ -106,6 +129,7 @@ impl Set {
     }
 
     /// Whether it multiplies and adds whole numbers of a byte in fewer steps than floats.
+    #[cfg(test)]
     pub(crate) fn adds_bytes(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return matches!(self, Self::Vnni(_));
@@ -203,8 +227,12 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn nibbles(self, codes: &[u8; LANES]) -> [[f32; LANES]; 2] {
-        [codes.map(|code| f32::from(code & 15) - 8.0), codes.map(|code| f32::from(code >> 4) - 8.0)]
+    fn shifted(self, fours: &[u8; 4 * LANES], turned: u32, left: u32, right: u32) -> [f32; LANES] {
+        let mut floats = [0.0; LANES];
+        for (float, four) in floats.iter_mut().zip(fours.as_chunks().0) {
+            *float = ((i32::from_le_bytes(*four) ^ turned as i32) << left >> right) as f32;
+        }
+        floats
     }
 }
 
@@ -318,13 +346,18 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn nibbles(self, codes: &[u8; LANES]) -> [__m512; 2] {
-            let wide = self.0.avx512f._mm512_cvtepu8_epi32(cast(*codes));
-            // Looked up by the lowest four bits of each.
-            let values = cast(std::array::from_fn::<f32, LANES, _>(|code| code as f32 - 8.0));
-            let high = self.0.avx512f._mm512_srli_epi32::<4>(wide);
-            [wide, high].map(|codes| self.0.avx512f._mm512_permutexvar_ps(codes, values))
+        fn shifted(self, fours: &[u8; 4 * LANES], turned: u32, left: u32, right: u32) -> __m512 {
+            let f = self.0.avx512f;
+            let fours = f._mm512_xor_si512(cast(*fours), f._mm512_set1_epi32(turned as i32));
+            let higher = f._mm512_sll_epi32(fours, count(left));
+            f._mm512_cvtepi32_ps(f._mm512_sra_epi32(higher, count(right)))
         }
+    }
+
+    /// Bits to be shifted by, the same in every lane.
+    #[inline(always)]
+    fn count(bits: u32) -> __m128i {
+        cast([u64::from(bits), 0])
     }
 
     impl Avx2 {
@@ -340,12 +373,6 @@ mod x86 {
         fn eight_bf16(self, halves: __m128i) -> __m256 {
             let wide = self.0.avx2._mm256_cvtepu16_epi32(halves);
             self.0.avx._mm256_castsi256_ps(self.0.avx2._mm256_slli_epi32::<16>(wide))
-        }
-
-        #[inline(always)]
-        fn eight_nibbles(self, codes: __m256i) -> __m256 {
-            let less = self.0.avx2._mm256_sub_epi32(codes, self.0.avx._mm256_set1_epi32(8));
-            self.0.avx._mm256_cvtepi32_ps(less)
         }
     }
 
@@ -407,15 +434,14 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn nibbles(self, codes: &[u8; LANES]) -> [[__m256; 2]; 2] {
-            let [low, high]: [[u8; 8]; 2] = cast(*codes);
-            let zeros = [0; 8];
-            let wide = [low, high].map(|codes| self.0.avx2._mm256_cvtepu8_epi32(cast([codes, zeros])));
-            let mask = self.0.avx._mm256_set1_epi32(15);
-            [
-                wide.map(|codes| self.eight_nibbles(self.0.avx2._mm256_and_si256(codes, mask))),
-                wide.map(|codes| self.eight_nibbles(self.0.avx2._mm256_srli_epi32::<4>(codes))),
-            ]
+        fn shifted(self, fours: &[u8; 4 * LANES], turned: u32, left: u32, right: u32) -> [__m256; 2] {
+            let [first, last]: [__m256i; 2] = cast(*fours);
+            let eight = |fours| {
+                let fours = self.0.avx2._mm256_xor_si256(fours, self.0.avx._mm256_set1_epi32(turned as i32));
+                let higher = self.0.avx2._mm256_sll_epi32(fours, count(left));
+                self.0.avx._mm256_cvtepi32_ps(self.0.avx2._mm256_sra_epi32(higher, count(right)))
+            };
+            [eight(first), eight(last)]
         }
     }
 }

@@ -33,6 +33,8 @@
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
 mod ahead;
 mod attend;
+#[cfg(feature = "flex")]
+mod block_rows;
 mod cast;
 #[cfg(feature = "flex")]
 mod cut;
@@ -50,6 +52,8 @@ mod flex;
 mod fused;
 #[cfg(all(test, feature = "flex", feature = "autodiff"))]
 mod gradients;
+#[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]
+mod groups;
 mod heads;
 mod kept;
 #[cfg_attr(not(feature = "flex"), allow(dead_code, reason = "the rest of it multiplies on flex"))]

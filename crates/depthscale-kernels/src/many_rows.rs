@@ -34,7 +34,7 @@ pub(crate) fn multiply<W: Weights>(set: Set, weight: W, d_out: usize, x: &[f32],
     let tasks = tasks.next_multiple_of(rayon::current_num_threads());
     let outputs = d_out.div_ceil(tasks).next_multiple_of(OUTPUTS);
     let mut product = [vec![0.0; rows * d_out]];
-    let mut pieces = cut(&mut product, rows, outputs, d_out.div_ceil(outputs));
+    let mut pieces = cut(&mut product, rows, outputs, d_out.div_ceil(outputs), 1);
     pieces.par_chunks_mut(rows).enumerate().for_each_init(Vec::new, |space, (at, product)| {
         set.run(Part { product, weight, space, first: at * outputs, squares: &squares, d_in });
     });

@@ -1,13 +1,15 @@
 //! Weights in fewer bits than f32.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use depthscale_types::WeightFormat;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use crate::decode::{Q4, Q8, Rows, decode_row};
+use crate::decode::{Rows, decode_row};
+use crate::groups::{CODES, GROUP, Groups, Q4, Q8, SCALE, in_groups, in_rows};
 use crate::lanes::{LANES, Set, from_f16};
 use crate::vector::{ROUND, vectorised};
 
@@ -25,8 +27,12 @@ const BF16_EXPONENT: u16 = 0x7f80;
 /// | `q8` | scale times -127 to 127 | `n` bytes of codes and `n / 16` of scales |
 /// | `q4` | scale times -8 to 7 | `n / 2` bytes of codes and `n / 16` of scales |
 ///
-/// Codes and scales are two runs of bytes, each in the order of rows; scales are f16. A byte of `q4` holds elements `i` and
-/// `i + 16` of a block, 8 more than their codes, the first in its low half. Both runs may lie in a mapped file.
+/// Codes and scales are two runs of bytes, which may lie in a mapped file; scales are f16. A byte of `q4` holds elements `i` and
+/// `i + 16` of a block, 8 more than their codes, the first in its low half.
+///
+/// Floats of 16 bits lie row by row. Of blocks, sixteen rows lie beside one another, and so do those that are left at the end: by
+/// blocks, then by fours of bytes of a block's codes, then by rows; scales by blocks, then by rows. Of `q8`, the first 64 bytes are
+/// elements 0 to 3 of row 0, of row 1, and so on to row 15, the next 64 elements 4 to 7.
 #[derive(Clone, PartialEq)]
 pub struct PackedWeight {
     format: WeightFormat,
@@ -69,6 +75,9 @@ impl fmt::Display for PackError {
 impl std::error::Error for PackError {}
 
 impl PackedWeight {
+    /// Rows of blocks that lie beside one another.
+    pub const TOGETHER: usize = GROUP;
+
     /// Rounds a matrix to a format.
     ///
     /// The scale of a `q8` block brings its largest magnitude to 127; that of a `q4` block is the one of a few with the least
@@ -93,8 +102,27 @@ impl PackedWeight {
         };
         match too_large {
             Some(index) => Err(PackError::TooLarge { index, value: values[index] }),
-            None => Ok(Self { format, shape, codes: codes.into(), scales: scales.into() }),
+            None => Ok(Self::of_rows(format, shape, codes, scales)),
         }
+    }
+
+    /// Of codes and scales row by row.
+    fn of_rows(format: WeightFormat, shape: [usize; 2], codes: Vec<u8>, scales: Vec<u8>) -> Self {
+        if !format.is_blocks() {
+            return Self { format, shape, codes: codes.into(), scales: scales.into() };
+        }
+        let [of_codes, of_scales] = of_row(format, shape[1]);
+        let (codes, scales) = (in_groups::<CODES>(&codes, of_codes), in_groups::<SCALE>(&scales, of_scales));
+        Self { format, shape, codes: codes.into(), scales: scales.into() }
+    }
+
+    /// Codes and scales row by row.
+    fn by_rows(&self) -> [Vec<u8>; 2] {
+        if !self.format.is_blocks() {
+            return [self.codes.to_vec(), self.scales.to_vec()];
+        }
+        let [of_codes, of_scales] = of_row(self.format, self.shape[1]);
+        [in_rows::<CODES>(&self.codes, of_codes), in_rows::<SCALE>(&self.scales, of_scales)]
     }
 
     /// Matrices of one width below one another.
@@ -107,14 +135,48 @@ impl PackedWeight {
             return parts.swap_remove(0);
         }
         let Some(&Self { format, shape: [_, width], .. }) = parts.first() else { panic!("nothing to stack") };
+        // Groups follow one another where only the last is one of fewer rows.
+        let whole = parts[..parts.len() - 1].iter().all(|part| part.shape[0].is_multiple_of(GROUP));
         let (mut rows, mut codes, mut scales) = (0, Vec::new(), Vec::new());
         for part in parts {
             assert_eq!((part.format, part.shape[1]), (format, width), "format and width");
             rows += part.shape[0];
-            codes.extend_from_slice(&part.codes);
-            scales.extend_from_slice(&part.scales);
+            if whole {
+                codes.extend_from_slice(&part.codes);
+                scales.extend_from_slice(&part.scales);
+            } else {
+                let [of_part, scales_of_part] = part.by_rows();
+                codes.extend(of_part);
+                scales.extend(scales_of_part);
+            }
         }
-        Self { format, shape: [rows, width], codes: codes.into(), scales: scales.into() }
+        let shape = [rows, width];
+        if whole {
+            Self { format, shape, codes: codes.into(), scales: scales.into() }
+        } else {
+            Self::of_rows(format, shape, codes, scales)
+        }
+    }
+
+    /// Some of the rows, copied.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        let [codes, scales] = self.by_rows();
+        let [of_codes, of_scales] = of_row(self.format, self.shape[1]);
+        let some = |bytes: Vec<u8>, of_row| bytes[rows.start * of_row..rows.end * of_row].to_vec();
+        let shape = [rows.len(), self.shape[1]];
+        Self::of_rows(self.format, shape, some(codes, of_codes), some(scales, of_scales))
+    }
+
+    /// The rows whose bytes must be there for some of `n`: in blocks, whole groups of them.
+    pub fn together_with(format: WeightFormat, rows: &Range<usize>, n: usize) -> Range<usize> {
+        if format.is_blocks() {
+            rows.start - rows.start % GROUP..rows.end.next_multiple_of(GROUP).min(n)
+        } else {
+            rows.clone()
+        }
     }
 
     /// A matrix whose bytes are there already, in a mapped file for instance; nothing is copied. Without blocks there are no
@@ -141,18 +203,18 @@ impl PackedWeight {
         self.shape
     }
 
-    /// Codes, or the 16-bit floats themselves: `in`, `in / 2` or `2 in` bytes a row.
+    /// Codes, or the 16-bit floats themselves: `in`, `in / 2` or `2 in` bytes for every row.
     pub fn codes(&self) -> &Bytes {
         &self.codes
     }
 
-    /// Scales of blocks, f16, `in / 16` bytes a row; empty without blocks.
+    /// Scales of blocks, f16, `in / 16` bytes for every row; empty without blocks.
     pub fn scales(&self) -> &Bytes {
         &self.scales
     }
 
-    /// The first scale, or element without blocks, that is not a finite number, with its place among them. Products and
-    /// [`unpack`](Self::unpack) take all of them for finite.
+    /// A scale, or without blocks the first element, that is not a finite number, with the place in row-major order of its first
+    /// element. Products and [`unpack`](Self::unpack) take all of them for finite.
     pub fn first_non_finite(&self) -> Option<(usize, f32)> {
         let all_ones = |bytes: &[u8], exponent: u16| {
             let halves = bytes.as_chunks().0.iter().map(|&half| u16::from_le_bytes(half)).enumerate();
@@ -165,7 +227,14 @@ impl PackedWeight {
             WeightFormat::F16 => {
                 all_ones(&self.codes, F16_EXPONENT).map(|(at, half)| (at, f16::from_bits(half).to_f32()))
             }
-            _ => all_ones(&self.scales, F16_EXPONENT).map(|(at, half)| (at, f16::from_bits(half).to_f32())),
+            _ => all_ones(&self.scales, F16_EXPONENT).map(|(at, half)| {
+                let [rows, width] = self.shape;
+                let (of_group, blocks) = (GROUP * width / BLOCK, width / BLOCK);
+                let (first, at) = (at / of_group * GROUP, at % of_group);
+                let beside = GROUP.min(rows - first);
+                let (row, block) = (first + at % beside, at / beside);
+                ((row * blocks + block) * BLOCK, f16::from_bits(half).to_f32())
+            }),
         }
     }
 
@@ -173,10 +242,8 @@ impl PackedWeight {
     pub fn unpack(&self) -> Vec<f32> {
         let [n, width] = self.shape;
         let mut values = vec![0.0; n * width];
-        let (set, rows) = (Set::best(), self.rows());
         if width > 0 {
-            let fill = |(row, values): (usize, &mut [f32])| decode_row(set, self.format, rows.row(row), values);
-            values.par_chunks_mut(width).enumerate().for_each(fill);
+            values.par_chunks_mut(width).enumerate().for_each(|(row, values)| self.decode(row, values));
         }
         values
     }
@@ -188,17 +255,31 @@ impl PackedWeight {
     pub fn look_up(&self, rows: impl ExactSizeIterator<Item = usize>) -> Vec<f32> {
         let width = self.shape[1];
         let mut values = vec![0.0; rows.len() * width];
-        let all = self.rows();
         if width > 0 {
             for (row, values) in rows.zip(values.chunks_exact_mut(width)) {
-                decode_row(Set::best(), self.format, all.row(row), values);
+                self.decode(row, values);
             }
         }
         values
     }
 
-    pub(crate) fn rows(&self) -> Rows<'_> {
-        Rows::new(self.format, self.shape[1], &self.codes, &self.scales)
+    /// The values of a row.
+    fn decode(&self, row: usize, values: &mut [f32]) {
+        if self.format.is_blocks() {
+            self.groups().decode(row, values);
+        } else {
+            decode_row(Set::best(), self.format, self.halves().row(row), values);
+        }
+    }
+
+    /// Where they lie, of blocks.
+    pub(crate) fn groups(&self) -> Groups<'_> {
+        Groups::new(self.format, self.shape, &self.codes, &self.scales)
+    }
+
+    /// Where they lie, of 16-bit floats.
+    pub(crate) fn halves(&self) -> Rows<'_> {
+        Rows::new(self.shape[1], &self.codes)
     }
 }
 
@@ -208,13 +289,18 @@ impl fmt::Debug for PackedWeight {
     }
 }
 
+/// Bytes of the codes and of the scales of a row.
+fn of_row(format: WeightFormat, width: usize) -> [usize; 2] {
+    let scales = if format.is_blocks() { SCALE * (width / BLOCK) } else { 0 };
+    [format.row_bytes(width) - scales, scales]
+}
+
 /// Bytes of codes and of scales.
 fn sizes(format: WeightFormat, [rows, width]: [usize; 2]) -> Result<[usize; 2], PackError> {
-    let scales = if format.is_blocks() { 2 * (width / BLOCK) } else { 0 };
     match format {
         WeightFormat::F32 => Err(PackError::Format),
         _ if !format.divides(width) => Err(PackError::Format),
-        _ => Ok([rows * (format.row_bytes(width) - scales), rows * scales]),
+        _ => Ok(of_row(format, width).map(|of_row| rows * of_row)),
     }
 }
 
@@ -446,29 +532,69 @@ mod tests {
         assert_eq!(short, Err(PackError::Length { found: 31, needed: 32 }));
     }
 
+    fn pack(format: WeightFormat, values: &[f32]) -> PackedWeight {
+        PackedWeight::pack(format, [values.len() / 64, 64], values).expect("packs")
+    }
+
     #[test]
-    fn stacked_parts_are_the_whole() {
-        let values = draws(5 * 64);
+    fn stacked_parts_are_the_whole_and_rows_are_parts() {
+        let values = draws(50 * 64);
         for format in [WeightFormat::Bf16, WeightFormat::Q8, WeightFormat::Q4] {
-            let pack = |values: &[f32]| PackedWeight::pack(format, [values.len() / 64, 64], values).expect("packs");
-            assert_eq!(PackedWeight::stack(vec![pack(&values[..128]), pack(&values[128..])]), pack(&values));
+            let whole = pack(format, &values);
+            // At the first row of a group and within one.
+            for at in [2, 16, 40, 48] {
+                let parts = [0..at, at..50].map(|rows| pack(format, &values[64 * rows.start..64 * rows.end]));
+                assert_eq!(whole.rows(0..at), parts[0], "{format} {at}");
+                assert_eq!(whole.rows(at..50), parts[1], "{format} {at}");
+                assert_eq!(PackedWeight::stack(parts.into()), whole, "{format} {at}");
+            }
+            assert!(whole.rows(17..17).unpack().is_empty());
+        }
+        assert_eq!(PackedWeight::together_with(WeightFormat::Q4, &(17..30), 31), 16..31);
+        assert_eq!(PackedWeight::together_with(WeightFormat::Q8, &(16..32), 50), 16..32);
+        assert_eq!(PackedWeight::together_with(WeightFormat::F16, &(17..30), 31), 17..30);
+    }
+
+    #[test]
+    fn rows_beside_one_another_are_unpacked_as_each_alone() {
+        for rows in [1, 15, 16, 17, 35] {
+            let values = draws(rows * 64);
+            for format in [WeightFormat::Q8, WeightFormat::Q4] {
+                let alone: Vec<f32> = values.chunks(64).flat_map(|row| pack(format, row).unpack()).collect();
+                let packed = pack(format, &values);
+                assert_eq!(packed.unpack(), alone, "{format}, {rows} rows");
+                assert_eq!(packed.look_up([rows - 1].into_iter()), alone[64 * (rows - 1)..]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_found_where_it_is() {
+        let (rows, width) = (35, 64);
+        for (format, row, block) in [(WeightFormat::Q8, 3, 1), (WeightFormat::Q4, 33, 0), (WeightFormat::Q8, 34, 1)] {
+            let packed = pack(format, &draws(rows * width));
+            let mut by_rows = in_rows::<SCALE>(&packed.scales, SCALE * width / BLOCK);
+            let at = SCALE * (row * width / BLOCK + block);
+            by_rows[at..at + SCALE].copy_from_slice(&f16::INFINITY.to_le_bytes());
+            let scales = in_groups::<SCALE>(&by_rows, SCALE * width / BLOCK).into();
+            let wrong = PackedWeight { scales, ..packed.clone() };
+            assert_eq!(wrong.first_non_finite(), Some((row * width + block * BLOCK, f32::INFINITY)), "{format}");
+            assert_eq!(packed.first_non_finite(), None);
         }
     }
 
     proptest! {
         #[test]
         fn every_instruction_set_unpacks_the_same(
-            rows in 1usize..5, blocks in 1usize..40, seed in 0usize..1000, format in 0usize..4,
+            rows in 1usize..5, width in 1usize..1280, seed in 0usize..1000, bf16 in any::<bool>(),
         ) {
-            let format = WeightFormat::ALL[format + 1];
-            // 16-bit rows may be of any width.
-            let width = if format.is_blocks() { 32 * blocks } else { 32 * blocks + seed % 32 };
+            let format = if bf16 { WeightFormat::Bf16 } else { WeightFormat::F16 };
             let values: Vec<f32> = draws(rows * width + seed)[seed..].to_vec();
             let packed = PackedWeight::pack(format, [rows, width], &values).expect("packs");
             let unpack = |set: Set| {
                 let mut values = vec![0.0; width];
                 (0..rows).flat_map(|row| {
-                    decode_row(set, format, packed.rows().row(row), &mut values);
+                    decode_row(set, format, packed.halves().row(row), &mut values);
                     values.clone()
                 }).collect::<Vec<f32>>()
             };

@@ -1,6 +1,6 @@
 //! Whole numbers, four bytes of sixteen outputs at once, in AVX-512 with VNNI.
 
-use std::arch::x86_64::{__m128i, __m512i};
+use std::arch::x86_64::__m512i;
 
 use pulp::cast;
 use pulp::x86::V4;
@@ -62,6 +62,11 @@ impl Vnni {
     }
 
     #[inline(always)]
+    pub(crate) fn load(self, bytes: &[u8; 4 * LANES]) -> Whole {
+        cast(*bytes)
+    }
+
+    #[inline(always)]
     pub(crate) fn splat(self, number: i32) -> Whole {
         self.instructions.avx512f._mm512_set1_epi32(number)
     }
@@ -111,51 +116,6 @@ impl Vnni {
         let (f, low) = (self.instructions.avx512f, self.splat(0x0f0f_0f0f));
         [f._mm512_and_si512(bytes, low), f._mm512_and_si512(f._mm512_srli_epi32::<4>(bytes), low)]
     }
-
-    /// The even and the odd ones of 16-bit floats (IEEE 754 half), two of every output.
-    #[inline(always)]
-    pub(crate) fn halves(self, pairs: Whole) -> [Floats; 2] {
-        let f = self.instructions.avx512f;
-        let half = |pairs| f._mm512_cvtph_ps(f._mm512_cvtepi32_epi16(pairs));
-        [half(pairs), half(f._mm512_srli_epi32::<16>(pairs))]
-    }
-
-    /// The first sixteen bytes of sixteen rows, which begin `stride` bytes after one another: vector `k` holds bytes `4 k` to
-    /// `4 k + 3` of every row.
-    ///
-    /// # Panics
-    /// If there are fewer bytes.
-    #[inline(always)]
-    pub(crate) fn turn(self, rows: &[u8], stride: usize) -> [Whole; 4] {
-        let f = self.instructions.avx512f;
-        let needed = (LANES - 1).checked_mul(stride).and_then(|last| last.checked_add(16));
-        assert!(needed.is_some_and(|needed| needed <= rows.len()), "sixteen bytes of every row");
-        // Not slices: a check for each takes a sixth of the time of a product.
-        let row = |row: usize| -> __m128i {
-            let bytes = rows.as_ptr().wrapping_add(row * stride).cast();
-            // SAFETY: sixteen bytes from there on are within `rows`, as was just asserted for the last row.
-            #[allow(unsafe_code)]
-            unsafe {
-                std::arch::x86_64::_mm_loadu_si128(bytes)
-            }
-        };
-        // Four rows each, four apart, so that what is exchanged stays within a quarter of a vector.
-        let fours = |first: usize| {
-            let four = f._mm512_castsi128_si512(row(first));
-            let four = f._mm512_inserti32x4::<1>(four, row(first + 4));
-            let four = f._mm512_inserti32x4::<2>(four, row(first + 8));
-            f._mm512_inserti32x4::<3>(four, row(first + 12))
-        };
-        let [a, b, c, d] = [fours(0), fours(1), fours(2), fours(3)];
-        let low = [f._mm512_unpacklo_epi32(a, b), f._mm512_unpacklo_epi32(c, d)];
-        let high = [f._mm512_unpackhi_epi32(a, b), f._mm512_unpackhi_epi32(c, d)];
-        [
-            f._mm512_unpacklo_epi64(low[0], low[1]),
-            f._mm512_unpackhi_epi64(low[0], low[1]),
-            f._mm512_unpacklo_epi64(high[0], high[1]),
-            f._mm512_unpackhi_epi64(high[0], high[1]),
-        ]
-    }
 }
 
 #[cfg(test)]
@@ -175,20 +135,6 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_turned_in_fours() {
-        let Some(vnni) = Vnni::try_new() else { return };
-        for stride in [16, 24, 48] {
-            let rows: Vec<u8> = (0..LANES * stride).map(|at| (at / stride * 16 + at % stride % 16) as u8).collect();
-            let turned = vnni.run(Bytes(vnni, |vnni: Vnni| vnni.turn(&rows, stride)));
-            for (k, vector) in turned.iter().enumerate() {
-                for (at, byte) in vector.iter().enumerate() {
-                    assert_eq!(usize::from(*byte), at / 4 * 16 + 4 * k + at % 4, "stride {stride}, vector {k}, {at}");
-                }
-            }
-        }
-    }
-
-    #[test]
     fn bytes_become_codes() {
         let Some(vnni) = Vnni::try_new() else { return };
         let all: [u8; 4 * LANES] = std::array::from_fn(|at| (at * 37) as u8);
@@ -200,16 +146,6 @@ mod tests {
         for (at, byte) in all.into_iter().enumerate() {
             assert_eq!(i32::from(more[at]), i32::from(byte as i8) + 128);
             assert_eq!([low[at], high[at]], [byte & 15, byte >> 4]);
-        }
-    }
-
-    #[test]
-    fn too_few_bytes_are_refused() {
-        let Some(vnni) = Vnni::try_new() else { return };
-        for (bytes, stride) in [(15 * 16 + 15, 16), (1000, usize::MAX / 15 + 2)] {
-            let rows = vec![0; bytes];
-            let turn = || vnni.run(Bytes(vnni, |vnni: Vnni| vnni.turn(&rows, stride)));
-            assert!(std::panic::catch_unwind(turn).is_err(), "{bytes} bytes, stride {stride}");
         }
     }
 }

@@ -5,16 +5,20 @@ use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
-use crate::decode::{AHEAD, Bf16, Decode, F16, F32, Parts, Q4, Q8, Rows, dots_of_vectors};
+use crate::decode::{Bf16, F16, F32, Halves, Parts, Rows, decode, dots_of_vectors};
+use crate::groups::Groups;
 use crate::lanes::Lanes;
 use crate::packed::PackedWeight;
 use crate::tile::Tile;
 
 /// Rows of a weight, however they are kept. All is `#[inline(always)]`, as what is given to [`Set::run`](crate::lanes::Set::run).
 pub(crate) trait Weights: Copy + Send + Sync {
-    /// How many bytes, for every block of columns, are computed with while as many are fetched.
-    const AHEAD: usize;
+    /// Some rows, one after the other; `space` may be used for them.
+    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32];
+}
 
+/// Rows of numbers by themselves, which are multiplied along the row.
+pub(crate) trait Dots: Weights {
     /// `sum_i w_oi x_ri` of some rows for every row of x, over its columns. Meanwhile what comes next is fetched.
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
@@ -24,11 +28,8 @@ pub(crate) trait Weights: Copy + Send + Sync {
         next: &[u8],
     ) -> [[f32; R]; O];
 
-    /// The bytes of rows without scales, to be fetched before they are needed.
+    /// The bytes of rows, to be fetched before they are needed.
     fn bytes(&self, rows: Range<usize>) -> &[u8];
-
-    /// Some rows, one after the other; `space` may be used for them.
-    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32];
 }
 
 /// As f32.
@@ -39,8 +40,13 @@ pub(crate) struct Plain<'a> {
 }
 
 impl Weights for Plain<'_> {
-    const AHEAD: usize = AHEAD;
+    #[inline(always)]
+    fn rows<'s, L: Lanes>(&'s self, _: L, rows: Range<usize>, _: &'s mut Vec<f32>) -> &'s [f32] {
+        &self.weight[rows.start * self.d_in..rows.end * self.d_in]
+    }
+}
 
+impl Dots for Plain<'_> {
     #[inline(always)]
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
@@ -60,29 +66,34 @@ impl Weights for Plain<'_> {
     fn bytes(&self, rows: Range<usize>) -> &[u8] {
         bytemuck::cast_slice(&self.weight[rows.start * self.d_in..rows.end * self.d_in])
     }
-
-    #[inline(always)]
-    fn rows<'s, L: Lanes>(&'s self, _: L, rows: Range<usize>, _: &'s mut Vec<f32>) -> &'s [f32] {
-        &self.weight[rows.start * self.d_in..rows.end * self.d_in]
-    }
 }
 
-/// In fewer bits.
+/// In 16 bits.
 #[derive(Clone, Copy)]
-pub(crate) struct Packed<'a, D> {
+pub(crate) struct Packed<'a, H> {
     rows: Rows<'a>,
-    format: PhantomData<D>,
+    format: PhantomData<H>,
 }
 
-impl<'a, D> Packed<'a, D> {
+impl<'a, H> Packed<'a, H> {
     fn new(rows: Rows<'a>) -> Self {
         Self { rows, format: PhantomData }
     }
 }
 
-impl<D: Decode> Weights for Packed<'_, D> {
-    const AHEAD: usize = D::AHEAD;
+impl<H: Halves> Weights for Packed<'_, H> {
+    #[inline(always)]
+    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32] {
+        let width = self.rows.width();
+        space.resize(rows.len() * width, 0.0);
+        for (row, values) in rows.zip(space.chunks_exact_mut(width)) {
+            decode::<H, L>(lanes, self.rows.row(row), values);
+        }
+        space
+    }
+}
 
+impl<H: Halves> Dots for Packed<'_, H> {
     #[inline(always)]
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
@@ -91,34 +102,37 @@ impl<D: Decode> Weights for Packed<'_, D> {
         x: &Tile<R>,
         next: &[u8],
     ) -> [[f32; R]; O] {
-        let mut parts = [self.rows.part(rows[0], x.columns()); O];
+        let mut parts: [Parts<'_, H>; O] = [(&[], &[]); O];
         for (part, row) in parts.iter_mut().zip(rows) {
-            *part = self.rows.part(row, x.columns());
+            let (vectors, rest) = self.rows.part(row, x.columns()).as_chunks();
+            *part = (vectors, rest.as_chunks().0);
         }
-        D::dots(lanes, parts, x, next)
+        dots_of_vectors::<H, L, O, R>(lanes, parts, x, next)
     }
 
     #[inline(always)]
     fn bytes(&self, rows: Range<usize>) -> &[u8] {
-        self.rows.codes(rows)
+        self.rows.bytes(rows)
     }
+}
 
+impl Weights for Groups<'_> {
     #[inline(always)]
-    fn rows<'s, L: Lanes>(&'s self, lanes: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32] {
-        let width = self.rows.width();
+    fn rows<'s, L: Lanes>(&'s self, _: L, rows: Range<usize>, space: &'s mut Vec<f32>) -> &'s [f32] {
+        let width = self.width();
         space.resize(rows.len() * width, 0.0);
         for (row, values) in rows.zip(space.chunks_exact_mut(width)) {
-            D::decode(lanes, self.rows.row(row), values);
+            self.decode(row, values);
         }
         space
     }
 }
 
-/// What is done with a weight; called with the type that its format has.
+/// What is done with a weight that is not in blocks; called with the type that its format has.
 pub(crate) trait WithWeights {
     type Output;
 
-    fn run<W: Weights>(self, weights: W) -> Self::Output;
+    fn run<W: Dots>(self, weights: W) -> Self::Output;
 }
 
 /// A weight whose format is known only when it is used.
@@ -137,7 +151,7 @@ impl<'a> AnyWeights<'a> {
         }
     }
 
-    /// [`Weights::bytes`] of all rows.
+    /// [`Dots::bytes`] of all rows.
     pub(crate) fn bytes(self) -> &'a [u8] {
         match self {
             Self::Plain(Plain { weight, .. }) => bytemuck::cast_slice(weight),
@@ -145,19 +159,27 @@ impl<'a> AnyWeights<'a> {
         }
     }
 
+    /// The weight, if it is in blocks.
+    pub(crate) fn in_blocks(&self) -> Option<&'a PackedWeight> {
+        match self {
+            Self::Packed(packed) if packed.format().is_blocks() => Some(packed),
+            _ => None,
+        }
+    }
+
     /// Does some work with it.
+    ///
+    /// # Panics
+    /// If it is in blocks.
     pub(crate) fn with<T: WithWeights>(self, work: T) -> T::Output {
         let packed = match self {
             Self::Plain(plain) => return work.run(plain),
             Self::Packed(packed) => packed,
         };
-        let rows = packed.rows();
         match packed.format() {
-            WeightFormat::F32 => unreachable!("packed weights are not f32"),
-            WeightFormat::F16 => work.run(Packed::<F16>::new(rows)),
-            WeightFormat::Bf16 => work.run(Packed::<Bf16>::new(rows)),
-            WeightFormat::Q8 => work.run(Packed::<Q8>::new(rows)),
-            WeightFormat::Q4 => work.run(Packed::<Q4>::new(rows)),
+            WeightFormat::F16 => work.run(Packed::<F16>::new(packed.halves())),
+            WeightFormat::Bf16 => work.run(Packed::<Bf16>::new(packed.halves())),
+            format => unreachable!("{format} is not a number by itself"),
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::fixed_rows;
 use crate::lanes::Set;
 use crate::packed::PackedWeight;
 use crate::stored::StoredWeight;
-use crate::weights::{AnyWeights, Plain, Weights, WithWeights};
-use crate::{few_rows, flex, many_rows};
+use crate::weights::{AnyWeights, Dots, Plain, WithWeights};
+use crate::{block_rows, few_rows, flex, many_rows};
 
 type Unchanged<'w, B, const N: usize> = ([StoredWeight<'w, B>; N], Tensor<B, 2>);
 
@@ -71,15 +71,13 @@ fn multiply<const N: usize>(set: Set, weights: [AnyWeights<'_>; N], x: &[f32], d
     let mut products = [const { Vec::new() }; N];
     // Those that are computed in the same way go together.
     for format in [None, Some(WeightFormat::Q8), Some(WeightFormat::Q4)] {
-        let alike = weights.into_iter().enumerate().filter(|(_, weight)| in_whole_numbers(set, weight) == format);
+        let alike =
+            weights.iter().enumerate().filter(|(_, weight)| weight.in_blocks().map(PackedWeight::format) == format);
         let (places, alike): (Vec<usize>, Vec<AnyWeights<'_>>) = alike.unzip();
         let found = match format {
             _ if alike.is_empty() => continue,
             None => in_floats(set, &alike, x, d_in),
-            #[cfg(target_arch = "x86_64")]
-            Some(_) => fixed_rows::multiply(set, &alike, x, d_in),
-            #[cfg(not(target_arch = "x86_64"))]
-            Some(_) => unreachable!("no set adds bytes"),
+            Some(_) => in_blocks(set, &alike.iter().filter_map(AnyWeights::in_blocks).collect::<Vec<_>>(), x, d_in),
         };
         for (place, product) in places.into_iter().zip(found) {
             products[place] = product;
@@ -88,19 +86,24 @@ fn multiply<const N: usize>(set: Set, weights: [AnyWeights<'_>; N], x: &[f32], d
     products
 }
 
-/// The format of a weight whose products are computed in whole numbers.
-fn in_whole_numbers(set: Set, weight: &AnyWeights<'_>) -> Option<WeightFormat> {
-    match weight {
-        AnyWeights::Packed(packed) if set.adds_bytes() => Some(packed.format()).filter(|format| format.is_blocks()),
-        _ => None,
-    }
-}
-
 fn in_floats(set: Set, weights: &[AnyWeights<'_>], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
     if x.len() / d_in <= FEW_ROWS {
         return few_rows::multiply(set, weights, x, d_in);
     }
     weights.iter().map(|weight| weight.with(ManyRows { set, x, d_out: weight.d_out(), d_in })).collect()
+}
+
+fn in_blocks(set: Set, weights: &[&PackedWeight], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        Set::Vnni(vnni) => fixed_rows::multiply(vnni, weights, x, d_in),
+        _ if x.len() / d_in <= FEW_ROWS => block_rows::multiply(set, weights, x, d_in),
+        _ => weights.iter().map(|weight| many_rows_of_blocks(set, weight, x, d_in)).collect(),
+    }
+}
+
+fn many_rows_of_blocks(set: Set, weight: &PackedWeight, x: &[f32], d_in: usize) -> Vec<f32> {
+    many_rows::multiply(set, weight.groups(), weight.shape()[0], x, d_in)
 }
 
 struct ManyRows<'a> {
@@ -113,7 +116,7 @@ struct ManyRows<'a> {
 impl WithWeights for ManyRows<'_> {
     type Output = Vec<f32>;
 
-    fn run<W: Weights>(self, weights: W) -> Vec<f32> {
+    fn run<W: Dots>(self, weights: W) -> Vec<f32> {
         let Self { set, x, d_out, d_in } = self;
         many_rows::multiply(set, weights, d_out, x, d_in)
     }
@@ -144,15 +147,22 @@ mod tests {
                     let x = values(rows * d_in, 2);
                     for set in Set::all() {
                         // No element of x is larger than 1.01, nor rounded by more than a part of it.
-                        let whole = in_whole_numbers(set, &weights).map_or(0.0, |_| 1.01 / 64_000.0);
-                        let mut few = few_rows::multiply(set, &[weights], &x, d_in);
+                        let in_blocks = weights.in_blocks();
+                        let whole = if set.adds_bytes() && in_blocks.is_some() { 1.01 / 64_000.0 } else { 0.0 };
+                        let (mut few, many) = match in_blocks {
+                            Some(packed) => (
+                                block_rows::multiply(set, &[packed], &x, d_in),
+                                many_rows_of_blocks(set, packed, &x, d_in),
+                            ),
+                            None => (
+                                few_rows::multiply(set, &[weights], &x, d_in),
+                                weights.with(ManyRows { set, x: &x, d_out, d_in }),
+                            ),
+                        };
                         let [by_number] = multiply(set, [weights], &x, d_in);
                         // Both kernels of floats, whichever the number of rows would take, and what is taken.
-                        let products = [
-                            ("few rows", few.remove(0), 0.0),
-                            ("many rows", weights.with(ManyRows { set, x: &x, d_out, d_in }), 0.0),
-                            ("taken", by_number, whole),
-                        ];
+                        let products =
+                            [("few rows", few.remove(0), 0.0), ("many rows", many, 0.0), ("taken", by_number, whole)];
                         for (kernel, product, rounded) in &products {
                             assert_eq!(product.len(), rows * d_out);
                             // Thousands of terms are added one after the other.
