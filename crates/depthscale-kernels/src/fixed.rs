@@ -2,7 +2,8 @@
 
 use depthscale_types::WeightFormat;
 
-use crate::vector::ROUND;
+use crate::lanes::{LANES, Lanes};
+use crate::vnni::Vnni;
 
 const BLOCK: usize = WeightFormat::BLOCK;
 
@@ -29,36 +30,61 @@ pub(crate) struct Fixed<const R: usize> {
 
 impl<const R: usize> Fixed<R> {
     /// At most `R` rows, `[rows, in]`; rows that lack are zeros. They are to be multiplied with numbers that are `more` too large.
-    ///
-    /// It is `#[inline(always)]`, to be compiled for the instructions of where it is called.
+    pub(crate) fn rows(vnni: Vnni, x: &[f32], d_in: usize, more: i32) -> Vec<Self> {
+        vnni.run(Rows { vnni, x, d_in, more })
+    }
+}
+
+/// [`Fixed::rows`].
+struct Rows<'a, const R: usize> {
+    vnni: Vnni,
+    x: &'a [f32],
+    d_in: usize,
+    more: i32,
+}
+
+impl<const R: usize> pulp::NullaryFnOnce for Rows<'_, R> {
+    type Output = Vec<Fixed<R>>;
+
     #[inline(always)]
-    pub(crate) fn rows(x: &[f32], d_in: usize, more: i32) -> Vec<Self> {
-        let zeros = Self { high: [[0; BLOCK]; R], low: [[0; BLOCK]; R], excess: [0; R], scale: [0.0; R] };
-        let mut blocks = vec![zeros; d_in / BLOCK];
-        for (row, x) in x.chunks_exact(d_in).enumerate() {
-            for (block, x) in blocks.iter_mut().zip(x.as_chunks().0) {
-                block.set(row, x, more);
+    fn call(self) -> Vec<Fixed<R>> {
+        let Self { vnni, x, d_in, more } = self;
+        let mut rows: [&[[f32; BLOCK]]; R] = [&[]; R];
+        for (row, x) in rows.iter_mut().zip(x.chunks_exact(d_in)) {
+            *row = x.as_chunks().0;
+        }
+        let mut blocks = Vec::with_capacity(d_in / BLOCK);
+        for at in 0..d_in / BLOCK {
+            let mut block = Fixed { high: [[0; BLOCK]; R], low: [[0; BLOCK]; R], excess: [0; R], scale: [0.0; R] };
+            for (row, x) in rows.iter().enumerate() {
+                if let Some(x) = x.get(at) {
+                    block.set(vnni, row, x, more);
+                }
             }
+            blocks.push(block);
         }
         blocks
     }
+}
 
+impl<const R: usize> Fixed<R> {
     #[inline(always)]
-    fn set(&mut self, row: usize, x: &[f32; BLOCK], more: i32) {
-        // Bits of magnitudes are in their order, those of what is not finite the last.
-        let largest = x.iter().fold(0, |largest, x| x.abs().to_bits().max(largest));
-        let largest = f32::from_bits(largest);
-        let inverse = if largest < SMALLEST { 0.0 } else { LARGEST / largest };
-        let mut sum = 0_i32;
-        // Numbers of what is not finite may be any, and wrap around: the scale tells.
-        for ((high, low), x) in self.high[row].iter_mut().zip(&mut self.low[row]).zip(x) {
-            let number = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-            let nearest = number.wrapping_add(128) >> 8;
-            *high = nearest as i8;
-            *low = number.wrapping_sub(nearest << 8) as i8;
-            sum = sum.wrapping_add(number);
+    fn set(&mut self, vnni: Vnni, row: usize, x: &[f32; BLOCK], more: i32) {
+        let [first, last]: [[f32; LANES]; 2] = pulp::cast(*x);
+        let x = [vnni.floats.load(&first), vnni.floats.load(&last)];
+        let largest = vnni.largest_magnitude(x);
+        let inverse = vnni.floats.splat(if largest < SMALLEST { 0.0 } else { LARGEST / largest });
+        let mut sum = vnni.zeros();
+        let high = self.high[row].as_chunks_mut().0.iter_mut().zip(self.low[row].as_chunks_mut().0);
+        // Numbers of what is not finite may be any: the scale tells.
+        for ((high, low), x) in high.zip(x) {
+            let number = vnni.nearest(vnni.floats.mul(x, inverse));
+            let nearest = vnni.over_256(number);
+            *high = vnni.lowest_bytes(nearest);
+            *low = vnni.lowest_bytes(vnni.subtract(number, vnni.times_256(nearest)));
+            sum = vnni.add(sum, number);
         }
-        self.excess[row] = more.wrapping_mul(sum);
+        self.excess[row] = more.wrapping_mul(vnni.sum(sum));
         self.scale[row] = if largest.is_finite() { largest / LARGEST } else { f32::NAN };
     }
 }
@@ -79,7 +105,8 @@ mod tests {
             power in -20i32..25,
         ) {
             let x: Vec<f32> = x.into_iter().map(|x| x * 10f32.powi(power)).collect();
-            let blocks = Fixed::<4>::rows(&x, 64, 8);
+            let Some(vnni) = Vnni::try_new() else { return Ok(()) };
+            let blocks = Fixed::<4>::rows(vnni, &x, 64, 8);
             prop_assert_eq!(blocks.len(), 2);
             for (row, x) in x.chunks(64).enumerate() {
                 for (block, x) in blocks.iter().zip(x.chunks(BLOCK)) {
@@ -98,17 +125,19 @@ mod tests {
 
     #[test]
     fn the_largest_magnitudes_fit() {
+        let Some(vnni) = Vnni::try_new() else { return };
         let x: [f32; BLOCK] = std::array::from_fn(|at| if at % 2 == 0 { 3.0 } else { -3.0 });
-        let [block] = Fixed::<1>::rows(&x, BLOCK, 8)[..] else { panic!("one block") };
+        let [block] = Fixed::<1>::rows(vnni, &x, BLOCK, 8)[..] else { panic!("one block") };
         assert!((0..BLOCK).all(|at| (value(&block, 0, at) - x[at]).abs() < 1e-6));
     }
 
     #[test]
     fn the_smallest_become_zeros_and_what_is_not_finite_is_told() {
+        let Some(vnni) = Vnni::try_new() else { return };
         let rows = |element: f32| {
             let mut x = [0.0; BLOCK];
             x[7] = element;
-            let [block] = Fixed::<1>::rows(&x, BLOCK, 8)[..] else { panic!("one block") };
+            let [block] = Fixed::<1>::rows(vnni, &x, BLOCK, 8)[..] else { panic!("one block") };
             block
         };
         for element in [0.0, -0.0, 1e-38, f32::from_bits(1)] {

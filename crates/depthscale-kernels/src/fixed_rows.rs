@@ -54,24 +54,8 @@ impl Factors<'_> {
     /// `R` rows of x at a time.
     fn by_rows<C: Codes, const R: usize>(self) -> Vec<Vec<f32>> {
         let Self { vnni, weights, x, d_in } = self;
-        let tile = |x: &[f32]| vnni.run(Fix::<R> { x, d_in, more: C::MORE });
+        let tile = |x: &[f32]| Fixed::<R>::rows(vnni, x, d_in, C::MORE);
         by_groups::<_, R>(weights, x, d_in, tile, |part| vnni.run(Fill(InWhole::<C>(vnni, PhantomData), part)))
-    }
-}
-
-/// [`Fixed::rows`].
-struct Fix<'a, const R: usize> {
-    x: &'a [f32],
-    d_in: usize,
-    more: i32,
-}
-
-impl<const R: usize> pulp::NullaryFnOnce for Fix<'_, R> {
-    type Output = Vec<Fixed<R>>;
-
-    #[inline(always)]
-    fn call(self) -> Vec<Fixed<R>> {
-        Fixed::rows(self.x, self.d_in, self.more)
     }
 }
 

@@ -88,6 +88,39 @@ impl Vnni {
         self.instructions.avx512f._mm512_slli_epi32::<8>(sums)
     }
 
+    /// The multiples of 256 nearest to numbers, divided by it.
+    #[inline(always)]
+    pub(crate) fn over_256(self, numbers: Whole) -> Whole {
+        self.instructions.avx512f._mm512_srai_epi32::<8>(self.add(numbers, self.splat(128)))
+    }
+
+    /// The whole numbers nearest to floats; of two as near the even one.
+    #[inline(always)]
+    pub(crate) fn nearest(self, floats: Floats) -> Whole {
+        self.instructions.avx512f._mm512_cvtps_epi32(floats)
+    }
+
+    /// The lowest byte of each.
+    #[inline(always)]
+    pub(crate) fn lowest_bytes(self, numbers: Whole) -> [i8; LANES] {
+        cast(self.instructions.avx512f._mm512_cvtepi32_epi8(numbers))
+    }
+
+    /// The sum of all sixteen, which may wrap around.
+    #[inline(always)]
+    pub(crate) fn sum(self, numbers: Whole) -> i32 {
+        self.instructions.avx512f._mm512_reduce_add_epi32(numbers)
+    }
+
+    /// The largest magnitude; what is not finite is larger than all that is.
+    #[inline(always)]
+    pub(crate) fn largest_magnitude(self, [a, b]: [Floats; 2]) -> f32 {
+        let f = self.instructions.avx512f;
+        // Bits of magnitudes are in their order, those of what is not finite the last.
+        let magnitudes = |floats: Floats| f._mm512_and_si512(cast(floats), f._mm512_set1_epi32(i32::MAX));
+        f32::from_bits(f._mm512_reduce_max_epu32(f._mm512_max_epu32(magnitudes(a), magnitudes(b))))
+    }
+
     /// Adds the products of the four bytes of every output, unsigned, with four signed ones.
     #[inline(always)]
     pub(crate) fn add_products(self, sums: Whole, codes: Whole, x: [i8; 4]) -> Whole {
