@@ -189,9 +189,9 @@ mod on_flex {
     use burn_flex::FlexTensor;
 
     use super::{KeptRows, LARGEST_CODE};
-    use crate::flex;
     use crate::heads::HeadShape;
     use crate::vector::{ROUND, fill_both, task_rows};
+    use crate::{ahead, flex};
 
     /// [`KeptRows::in_bytes`], or x unchanged if it is not flex's f32.
     pub(super) fn in_bytes<B: Backend>(x: Tensor<B, 2>, heads: HeadShape) -> Result<KeptRows<B>, Tensor<B, 2>> {
@@ -250,6 +250,9 @@ mod on_flex {
             return Err((cache, rows));
         }
         let [cache, rows] = [cache, rows].map(|rows| rows.into_flex().unwrap_or_else(|_| unreachable!("asked before")));
+        if let Some(scales) = &cache.scales {
+            fetch_places::<f32>(scales, start);
+        }
         let written = write(cache.elements, start, rows.elements);
         Ok(match cache.scales.zip(rows.scales) {
             Some((scales, rows)) => {
@@ -284,6 +287,18 @@ mod on_flex {
         }
     }
 
+    /// Fetches where the first row of every head is written to. These places are far from one another and have been out of the caches
+    /// since weights passed through them: they come together, where each would be waited for.
+    fn fetch_places<E: Element + bytemuck::Pod>(cache: &FlexTensor, start: usize) {
+        let shape = cache.layout().shape();
+        let [heads, capacity, width] = [shape[0], shape[1], shape[2]];
+        let elements = &cache.storage::<E>()[cache.layout().start_offset()..];
+        for head in 0..heads {
+            let place = (head * capacity + start) * width;
+            ahead::fetch(elements.get(place..place + width).unwrap_or_default());
+        }
+    }
+
     /// Copies rows of every head; both tensors hold elements of this type.
     fn copy<E: Element + bytemuck::Pod>(cache: FlexTensor, start: usize, rows: FlexTensor) -> FlexTensor {
         let shape = cache.layout().shape();
@@ -292,6 +307,7 @@ mod on_flex {
         // Caches that lie otherwise are not made here, and a view whose rows are not whole is rare and small.
         let mut cache = if cache.is_contiguous() { cache } else { cache.to_contiguous() };
         let rows = if rows.layout().strides()[2] == 1 { rows } else { rows.to_contiguous() };
+        fetch_places::<E>(&cache, start);
         let place = cache.layout().start_offset();
         let [head_stride, row_stride] = [rows.layout().strides()[0], rows.layout().strides()[1]];
         let first = rows.layout().start_offset();
