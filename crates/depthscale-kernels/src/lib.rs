@@ -3,7 +3,8 @@
 //! Each operation is written once in plain burn operations. Where the backend's tensor turns out to be burn-flex's, which
 //! a checked downcast of the primitive tells, it takes a path of its own that works on the memory directly; with the
 //! feature `autodiff` so do burn-autodiff's tensors around flex's, with gradients of their own. Every other backend takes
-//! the plain one. Callers see nothing of it. [`on_workers`] is for those who call many of them one after the other.
+//! the plain one. Callers see nothing of it. [`on_workers`] is for those who call many of them one after the other, [`each_on_workers`] for
+//! those who call them for many things.
 //!
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|
@@ -96,4 +97,4 @@ pub use softmax::{Visible, softmax_visible};
 pub use stored::StoredWeight;
 pub use sum::add;
 pub use swiglu::swiglu;
-pub use workers::on_workers;
+pub use workers::{each_on_workers, on_workers};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::tensor::backend::Backend;
+use rayon::prelude::*;
 
 /// How long a thread looks for work before it sleeps. Waking it costs tens of microseconds, as much as a small product.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -27,6 +28,17 @@ pub fn on_workers<B: Backend, T: Send>(work: impl FnOnce() -> T + Send) -> T {
         });
         work()
     })
+}
+
+/// What `each` makes of every item, in their order.
+///
+/// On flex items are spread over the threads of [`on_workers`]: many small operations of one after the other take as long as memory
+/// does to answer each. Elsewhere they come one after the other.
+pub fn each_on_workers<B: Backend, I: Send, T: Send>(items: Vec<I>, each: impl Fn(I) -> T + Sync + Send) -> Vec<T> {
+    if !crate::keeps_packed::<B>() || items.len() == 1 {
+        return items.into_iter().map(each).collect();
+    }
+    items.into_par_iter().with_max_len(1).map(each).collect()
 }
 
 /// Set when the work is over, whether it returns or panics.
@@ -56,10 +68,7 @@ mod tests {
 
     #[test]
     fn work_is_done_wherever_it_is_asked_for() {
-        let sum = || {
-            use rayon::prelude::*;
-            (0..1000u64).into_par_iter().sum::<u64>()
-        };
+        let sum = || (0..1000u64).into_par_iter().sum::<u64>();
         assert_eq!(on_workers::<Flex, _>(sum), 499_500);
         assert_eq!(on_workers::<Flex, _>(|| on_workers::<Flex, _>(sum) + 1), 499_501);
         assert_eq!(on_workers::<burn_ndarray::NdArray, _>(sum), 499_500);
@@ -68,6 +77,14 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         assert_eq!(from_many, [499_500; 8]);
+    }
+
+    #[test]
+    fn items_keep_their_order() {
+        let squares: Vec<u64> = (0..100).map(|item| item * item).collect();
+        assert_eq!(each_on_workers::<Flex, _, _>((0..100).collect(), |item| item * item), squares);
+        assert_eq!(each_on_workers::<burn_ndarray::NdArray, _, _>((0..100).collect(), |item| item * item), squares);
+        assert!(each_on_workers::<Flex, u64, _>(Vec::new(), |item| item).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
-use depthscale_kernels::{HeadShape, KeptRows, Seen, attend, attend_sequences};
+use depthscale_kernels::{HeadShape, KeptRows, Seen, attend, attend_sequences, each_on_workers};
 
 use super::keys::Keys;
 use super::rows::{RowSet, Segment, join};
@@ -199,14 +199,24 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     }
 
     /// What `each` makes of every sequence's rows and its cache.
-    fn each_cache<const N: usize, T>(
+    fn each_cache<const N: usize, T: Send>(
         &mut self,
         inputs: [Tensor<B, 2>; N],
-        mut each: impl FnMut(&mut SequenceCache<B>, &Segment<B>, [Tensor<B, 2>; N]) -> T,
+        each: impl Fn(&mut SequenceCache<B>, &Segment<B>, [Tensor<B, 2>; N]) -> T + Send + Sync,
     ) -> Vec<T> {
-        let rows = self.rows;
         let Keys::Cached(caches) = &mut self.keys else { unreachable!("whole sequences have no caches") };
-        each_sequence(rows, inputs, |segment, inputs| each(caches[segment.sequence], segment, inputs))
+        // Segments are in the order of their sequences.
+        let mut caches = caches.iter_mut().enumerate();
+        let mut cache_of = |segment: &Segment<B>| {
+            let found = caches.find(|(sequence, _)| *sequence == segment.sequence);
+            found.map_or_else(|| unreachable!("every sequence has a cache"), |(_, cache)| cache)
+        };
+        let rows = self.rows;
+        let sequences = rows.ranges().zip(&rows.segments);
+        let sequences = sequences.map(|(range, segment)| (cache_of(segment), segment, range)).collect();
+        each_on_workers::<B, _, _>(sequences, |(cache, segment, range)| {
+            each(cache, segment, part(rows, &inputs, range))
+        })
     }
 }
 
@@ -214,13 +224,21 @@ impl<B: Backend> BlockContext<'_, '_, B> {
 fn each_sequence<B: Backend, const N: usize, T>(
     rows: &RowSet<B>,
     inputs: [Tensor<B, 2>; N],
-    mut each: impl FnMut(&Segment<B>, [Tensor<B, 2>; N]) -> T,
+    each: impl Fn(&Segment<B>, [Tensor<B, 2>; N]) -> T,
 ) -> Vec<T> {
-    if let [segment] = rows.segments.as_slice() {
-        return vec![each(segment, inputs)];
-    }
-    let part = |rows: std::ops::Range<usize>| inputs.each_ref().map(|x| x.clone().narrow(0, rows.start, rows.len()));
-    rows.ranges().zip(&rows.segments).map(|(range, segment)| each(segment, part(range))).collect()
+    rows.ranges().zip(&rows.segments).map(|(range, segment)| each(segment, part(rows, &inputs, range))).collect()
+}
+
+/// The rows of a sequence.
+fn part<B: Backend, const N: usize>(
+    rows: &RowSet<B>,
+    inputs: &[Tensor<B, 2>; N],
+    range: std::ops::Range<usize>,
+) -> [Tensor<B, 2>; N] {
+    inputs.each_ref().map(|x| match rows.segments.as_slice() {
+        [_] => x.clone(),
+        _ => x.clone().narrow(0, range.start, range.len()),
+    })
 }
 
 /// Keys and values, `[rows, n_kv_heads * head_dim]` each, as a cache keeps them.
