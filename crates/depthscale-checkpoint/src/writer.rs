@@ -333,7 +333,10 @@ fn write_file<T: WritableTensor>(path: &Path, tensors: &[T]) -> Result<PartialFi
     })
 }
 
-/// The JSON header for the data of `tensors` end to end, padded so that the data begins at a multiple of 8 bytes.
+/// Bytes that processors read at once.
+const CACHE_LINE: usize = 64;
+
+/// The JSON header for the data of `tensors` end to end, padded so that the data begins with a cache line.
 fn header<T: WritableTensor>(path: &Path, tensors: &[&T]) -> Result<Vec<u8>, CheckpointError> {
     let bad = |reason: String| CheckpointError::BadHeader { path: path.into(), reason };
     let mut offset = 0;
@@ -351,7 +354,7 @@ fn header<T: WritableTensor>(path: &Path, tensors: &[&T]) -> Result<Vec<u8>, Che
     let about = HashMap::from([("format".to_string(), "pt".to_string())]);
     let metadata = Metadata::new(Some(about), entries).map_err(|e| bad(e.to_string()))?;
     let mut json = serde_json::to_vec(&metadata).map_err(|e| bad(e.to_string()))?;
-    json.resize(json.len().next_multiple_of(PREFIX), b' ');
+    json.resize((PREFIX + json.len()).next_multiple_of(CACHE_LINE) - PREFIX, b' ');
     if json.len() as u64 > MAX_HEADER {
         return Err(bad(format!("{} bytes of names and shapes, the limit is {MAX_HEADER}", json.len())));
     }
