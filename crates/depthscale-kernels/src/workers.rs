@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// On flex it runs on one of those threads itself, and the others stay awake for it: each operation is then begun within
 /// a microsecond. Elsewhere nothing is done but the work.
 pub fn on_workers<B: Backend, T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    if !crate::keeps_packed::<B>() || rayon::current_num_threads() == 1 {
+    if !has_workers::<B>() {
         return work();
     }
     rayon::scope(|_| {
@@ -32,13 +32,18 @@ pub fn on_workers<B: Backend, T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// What `each` makes of every item, in their order.
 ///
-/// On flex items are spread over the threads of [`on_workers`]: many small operations of one after the other take as long as memory
-/// does to answer each. Elsewhere they come one after the other.
+/// On flex items are spread over the threads of [`on_workers`], since small operations that come one after the other wait for
+/// memory each time. Elsewhere they come one after the other.
 pub fn each_on_workers<B: Backend, I: Send, T: Send>(items: Vec<I>, each: impl Fn(I) -> T + Sync + Send) -> Vec<T> {
-    if !crate::keeps_packed::<B>() || items.len() == 1 {
+    if items.len() <= 1 || !has_workers::<B>() {
         return items.into_iter().map(each).collect();
     }
     items.into_par_iter().with_max_len(1).map(each).collect()
+}
+
+/// Whether operations are split among threads.
+fn has_workers<B: Backend>() -> bool {
+    crate::keeps_packed::<B>() && rayon::current_num_threads() > 1
 }
 
 /// Set when the work is over, whether it returns or panics.
@@ -85,6 +90,20 @@ mod tests {
         assert_eq!(each_on_workers::<Flex, _, _>((0..100).collect(), |item| item * item), squares);
         assert_eq!(each_on_workers::<burn_ndarray::NdArray, _, _>((0..100).collect(), |item| item * item), squares);
         assert!(each_on_workers::<Flex, u64, _>(Vec::new(), |item| item).is_empty());
+    }
+
+    #[test]
+    fn items_are_spread_over_threads_where_there_are_several() {
+        let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
+        // Each waits for the other.
+        let both = std::sync::Barrier::new(2);
+        pool(2).install(|| each_on_workers::<Flex, _, _>(vec![0, 1], |_| both.wait()));
+        let threads = pool(1).install(|| each_on_workers::<Flex, _, _>(vec![0, 1], |_| std::thread::current().id()));
+        assert_eq!(threads[0], threads[1]);
+        let panicked = std::panic::catch_unwind(|| {
+            each_on_workers::<Flex, _, ()>(vec![0, 1], |item| assert_eq!(item, 0, "not the first"))
+        });
+        assert!(panicked.is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a block sees beside its rows.
 
+use std::ops::Range;
+
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{FloatDType, Tensor};
@@ -53,7 +55,7 @@ impl<B: Backend> BlockContext<'_, '_, B> {
     }
 
     /// The rows of each sequence, as ranges of row indices.
-    pub fn sequences(&self) -> Vec<std::ops::Range<usize>> {
+    pub fn sequences(&self) -> Vec<Range<usize>> {
         self.rows.ranges().collect()
     }
 
@@ -212,11 +214,12 @@ impl<B: Backend> BlockContext<'_, '_, B> {
             found.map_or_else(|| unreachable!("every sequence has a cache"), |(_, cache)| cache)
         };
         let rows = self.rows;
+        if let [segment] = rows.segments.as_slice() {
+            return vec![each(cache_of(segment), segment, inputs)];
+        }
         let sequences = rows.ranges().zip(&rows.segments);
         let sequences = sequences.map(|(range, segment)| (cache_of(segment), segment, range)).collect();
-        each_on_workers::<B, _, _>(sequences, |(cache, segment, range)| {
-            each(cache, segment, part(rows, &inputs, range))
-        })
+        each_on_workers::<B, _, _>(sequences, |(cache, segment, range)| each(cache, segment, part(&inputs, range)))
     }
 }
 
@@ -226,19 +229,15 @@ fn each_sequence<B: Backend, const N: usize, T>(
     inputs: [Tensor<B, 2>; N],
     each: impl Fn(&Segment<B>, [Tensor<B, 2>; N]) -> T,
 ) -> Vec<T> {
-    rows.ranges().zip(&rows.segments).map(|(range, segment)| each(segment, part(rows, &inputs, range))).collect()
+    if let [segment] = rows.segments.as_slice() {
+        return vec![each(segment, inputs)];
+    }
+    rows.ranges().zip(&rows.segments).map(|(range, segment)| each(segment, part(&inputs, range))).collect()
 }
 
 /// The rows of a sequence.
-fn part<B: Backend, const N: usize>(
-    rows: &RowSet<B>,
-    inputs: &[Tensor<B, 2>; N],
-    range: std::ops::Range<usize>,
-) -> [Tensor<B, 2>; N] {
-    inputs.each_ref().map(|x| match rows.segments.as_slice() {
-        [_] => x.clone(),
-        _ => x.clone().narrow(0, range.start, range.len()),
-    })
+fn part<B: Backend, const N: usize>(inputs: &[Tensor<B, 2>; N], rows: Range<usize>) -> [Tensor<B, 2>; N] {
+    inputs.each_ref().map(|x| x.clone().narrow(0, rows.start, rows.len()))
 }
 
 /// Keys and values, `[rows, n_kv_heads * head_dim]` each, as a cache keeps them.
