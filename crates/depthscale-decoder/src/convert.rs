@@ -2,8 +2,8 @@
 //!
 //! Beside the published config.json lie a `model.safetensors` with the published names and a manifest. A tensor in blocks is
 //! two: its codes under its own name (`I8` of its shape, or `U8` of half the width, two codes a byte), and its scales (`F16`,
-//! one for 32 weights) under `NAME.scales`. Their bytes lie as [`PackedWeight`] has them: sixteen rows beside one another, not row by
-//! row as the shapes would have it.
+//! one for 32 weights) under `NAME.scales`. Their bytes lie as [`PackedWeight`] has them: sixteen rows beside one another, not row
+//! by row as the shapes would have it.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -124,7 +124,7 @@ pub(crate) fn stored(checkpoint: &Checkpoint, format: WeightFormat, location: &L
         });
     };
     let whole = [n, width];
-    let together = PackedWeight::together_with(format, rows, n);
+    let together = PackedWeight::whole_groups(format, rows, n);
     let view = |name: &str, dtype, shape: [usize; 2]| checkpoint.stored_rows(name, dtype, &shape, together.clone());
     let (codes, scales) = match format {
         WeightFormat::F16 => (view(tensor, StoredDtype::F16, whole)?, Default::default()),
@@ -153,7 +153,7 @@ const PACKED_AT_ONCE: usize = 1 << 22;
 /// Packs the rows of a tensor that a directory holds in some other format.
 pub(crate) fn pack_rows(directory: &ModelDirectory, location: &Location, format: WeightFormat) -> Result<PackedWeight> {
     let (rows, width) = (location.rows.clone(), location.shape[1]);
-    let at_once = (PACKED_AT_ONCE / width.max(1)).max(1).next_multiple_of(PackedWeight::TOGETHER);
+    let at_once = (PACKED_AT_ONCE / width.max(1)).max(1).next_multiple_of(PackedWeight::GROUP);
     let parts = rows.clone().step_by(at_once).map(|start| {
         let part = Location { rows: start..rows.end.min(start + at_once), ..location.clone() };
         let values = directory.values_at(&part)?;
@@ -169,9 +169,10 @@ pub(crate) fn pack_rows(directory: &ModelDirectory, location: &Location, format:
 }
 
 impl ModelDirectory {
-    /// Writes the model into another directory with its weights in a format: safetensors under the published names, a
-    /// manifest ([`WEIGHTS_FILE`]), the same config.json, and what lies beside it: tokenizer, exit, expected outputs. It is
-    /// opened as any other, and loaded without copying the weights.
+    /// Writes the model into another directory with its weights in a format: safetensors under the published names, a manifest
+    /// ([`WEIGHTS_FILE`]), the same config.json, and what lies beside it: tokenizer, exit, expected outputs. It is opened as any
+    /// other, and loaded without copying the weights, but for parameters in blocks that begin or end within sixteen rows of a
+    /// tensor.
     ///
     /// Copies of tied weights and buffers are left out. `progress` is told the number of parameters converted so far, and may
     /// end it there: nothing was written then, and the result is `Break`.
@@ -268,20 +269,25 @@ impl Converted {
             self.tensors.push(StoredTensor { name, shape, dtype: StoredDtype::F32, bytes });
         } else {
             let packed = pack_rows(directory, location, format)?;
-            let (dtype, of_codes) = match format {
-                WeightFormat::F16 => (StoredDtype::F16, packed.shape()),
-                WeightFormat::Bf16 => (StoredDtype::Bf16, packed.shape()),
-                _ => codes(format, packed.shape()),
-            };
-            if format.is_blocks() {
-                let shape = vec![shape[0], shape[1] / WeightFormat::BLOCK];
-                let bytes = packed.scales().clone();
-                self.tensors.push(StoredTensor { name: scales(&name), shape, dtype: StoredDtype::F16, bytes });
-            }
-            let bytes = packed.codes().clone();
-            self.tensors.push(StoredTensor { name, shape: of_codes.to_vec(), dtype, bytes });
+            self.push(&name, &packed);
         }
         Ok(())
+    }
+
+    /// Adds a tensor that is packed, and its scales.
+    fn push(&mut self, name: &str, packed: &PackedWeight) {
+        let (format, [rows, width]) = (packed.format(), packed.shape());
+        let (dtype, shape) = match format {
+            WeightFormat::F16 => (StoredDtype::F16, [rows, width]),
+            WeightFormat::Bf16 => (StoredDtype::Bf16, [rows, width]),
+            _ => codes(format, [rows, width]),
+        };
+        let tensor = |name, shape: [usize; 2], dtype, bytes| StoredTensor { name, shape: shape.to_vec(), dtype, bytes };
+        self.tensors.push(tensor(name.to_owned(), shape, dtype, packed.codes().clone()));
+        if format.is_blocks() {
+            let shape = [rows, width / WeightFormat::BLOCK];
+            self.tensors.push(tensor(scales(name), shape, StoredDtype::F16, packed.scales().clone()));
+        }
     }
 }
 
@@ -334,6 +340,28 @@ fn is_copied(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use depthscale_checkpoint::Overwrite;
+
+    #[test]
+    fn rows_of_a_tensor_are_found_wherever_they_begin_and_end() {
+        let (n, width) = (72, 64);
+        let values: Vec<f32> = (0..n * width).map(|at| ((at * 7919) % 1009) as f32 / 504.0 - 1.0).collect();
+        for format in [WeightFormat::Q8, WeightFormat::Q4, WeightFormat::F16] {
+            let whole = PackedWeight::pack(format, [n, width], &values).expect("packs");
+            let mut converted = Converted::default();
+            converted.push("fused", &whole);
+            let directory = tempfile::tempdir().expect("a directory");
+            CheckpointWriter::new(directory.path(), Overwrite::No).write_single(&converted.tensors).expect("written");
+            let checkpoint = Checkpoint::open(directory.path()).expect("opens");
+            for rows in [0..72, 0..24, 24..48, 48..72, 16..32, 17..18, 70..72, 0..0] {
+                let location = Location { tensor: "fused".into(), shape: vec![n, width], rows: rows.clone() };
+                let found = stored(&checkpoint, format, &location).expect("is there");
+                let alone = &values[width * rows.start..width * rows.end];
+                let expected = PackedWeight::pack(format, [rows.len(), width], alone).expect("packs");
+                assert_eq!(found, expected, "{format} {rows:?}");
+            }
+        }
+    }
 
     #[test]
     fn weights_are_not_copied_beside_converted_ones() {

@@ -1,7 +1,7 @@
 //! Products of rows with weights in blocks, on flex.
 //!
-//! A vector holds sixteen outputs, whose rows of the weight lie beside one another ([`crate::groups`]). Weights are read by all threads
-//! and from memory once, and multiplied with every row of x while they are in a cache.
+//! A vector holds sixteen outputs, whose rows of the weight lie beside one another ([`crate::groups`]). Weights are read by all
+//! threads and from memory once, and multiplied with every row of x while they are in a cache.
 
 use std::marker::PhantomData;
 
@@ -21,13 +21,13 @@ pub(crate) trait Multiply<const R: usize>: Copy {
     /// 32 elements of `R` rows.
     type X: Sync;
 
-    /// The products with up to `R` rows, while what comes next is fetched. It is `#[inline(always)]`, to be compiled for the instructions
-    /// of where it is called.
+    /// The products with up to `R` rows, while what comes next is fetched. It is `#[inline(always)]`, to be compiled for the
+    /// instructions of where it is called.
     fn dots(self, group: Group<'_>, x: &[Self::X], next: &[u8]) -> [[f32; LANES]; R];
 }
 
-/// `x w^T` of weights in one format, as `[rows, out]`. Rows of x, `R` at a time, are made ready by `tile`; some outputs are computed by
-/// `fill`.
+/// `x w^T` of weights in one format, as `[rows, out]`. Rows of x, `R` at a time, are made ready by `tile`; some outputs are
+/// computed by `fill`.
 pub(crate) fn by_groups<X: Send + Sync, const R: usize>(
     weights: &[&PackedWeight],
     x: &[f32],

@@ -99,8 +99,8 @@ pub(crate) fn share(
 }
 
 /// The pieces of products, `[rows, out]` with at least one of both, that tasks of so many outputs compute: by task, by product, by
-/// row. Where a task has no part in a product, they are empty. Every product counts as whole units of outputs, of which a task computes
-/// a multiple.
+/// row. Where a task has no part in a product, they are empty. Every product counts as whole units of outputs, of which a task
+/// computes a multiple.
 pub(crate) fn cut<T>(products: &mut [Vec<T>], rows: usize, outputs: usize, tasks: usize, unit: usize) -> Vec<&mut [T]> {
     let mut left: Vec<&mut [T]> = Vec::with_capacity(products.len() * rows);
     for product in products {

@@ -34,8 +34,8 @@ const KEPT: usize = 6 << 10;
 /// Columns that are taken together are a multiple of so many: whole cache lines in every format.
 const COLUMNS: usize = 256;
 
-/// Bytes, for every block of columns, that are computed with while as many are fetched, for memory takes its time to answer; found by
-/// measuring.
+/// Bytes, for every block of columns, that are computed with while as many are fetched, for memory takes its time to answer; found
+/// by measuring.
 const AHEAD: usize = 1 << 14;
 
 struct Factors<'a> {

@@ -18,27 +18,28 @@ pub(crate) struct Q8;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Q4;
 
-/// Rows that lie beside one another.
-pub(crate) const GROUP: usize = LANES;
+/// Rows that lie beside one another, in files, too: another number is another version of their manifest.
+pub(crate) const GROUP: usize = 16;
+const _: () = assert!(GROUP == LANES, "a vector for every row of a group");
 
 /// Bytes of codes of a row that lie together.
 pub(crate) const CODES: usize = 4;
 /// Bytes of a scale.
 pub(crate) const SCALE: usize = 2;
 
-/// Rows of `of_row` bytes in groups: of every sixteen, `[of_row / UNIT, 16]` units; of those that are left at the end, as many beside
-/// one another as there are.
+/// Rows of `of_row` bytes in groups: of every sixteen, `[of_row / UNIT, 16]` units; of those that are left at the end, as many
+/// beside one another as there are.
 pub(crate) fn in_groups<const UNIT: usize>(rows: &[u8], of_row: usize) -> Vec<u8> {
-    moved::<UNIT>(rows, of_row, |bytes| bytes / of_row)
+    turned::<UNIT>(rows, of_row, |bytes| bytes / of_row)
 }
 
 /// The rows of [`in_groups`] one after the other again.
 pub(crate) fn in_rows<const UNIT: usize>(groups: &[u8], of_row: usize) -> Vec<u8> {
-    moved::<UNIT>(groups, of_row, |_| of_row / UNIT)
+    turned::<UNIT>(groups, of_row, |_| of_row / UNIT)
 }
 
 /// The units of every sixteen rows, `[n, m]`, as `[m, n]`; `n` of so many bytes is given.
-fn moved<const UNIT: usize>(from: &[u8], of_row: usize, n: impl Fn(usize) -> usize + Sync) -> Vec<u8> {
+fn turned<const UNIT: usize>(from: &[u8], of_row: usize, n: impl Fn(usize) -> usize + Sync) -> Vec<u8> {
     let mut to = vec![0; from.len()];
     let of_group = (GROUP * of_row).max(1);
     from.par_chunks(of_group).zip(to.par_chunks_mut(of_group)).for_each(|(from, to)| {

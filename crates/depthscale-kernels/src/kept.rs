@@ -287,8 +287,8 @@ mod on_flex {
         }
     }
 
-    /// Fetches where the first row of every head is written to. These places are far from one another and have been out of the caches
-    /// since weights passed through them: they come together, where each would be waited for.
+    /// Fetches where the first row of every head is written to. These places are far from one another and have been out of the
+    /// caches since weights passed through them: they come together, where each would be waited for.
     fn fetch_places<E: Element + bytemuck::Pod>(cache: &FlexTensor, start: usize) {
         let shape = cache.layout().shape();
         let [heads, capacity, width] = [shape[0], shape[1], shape[2]];

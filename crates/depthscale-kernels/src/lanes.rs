@@ -40,7 +40,8 @@ pub(crate) trait Lanes: Copy {
     fn bf16(self, halves: &[u8; 2 * LANES]) -> Self::Floats;
     /// Signed bytes.
     fn bytes(self, codes: &[u8; LANES]) -> Self::Floats;
-    /// Fours of bytes, little-endian, with some bits turned over, shifted to the left and then, with the sign they have, to the right.
+    /// Fours of bytes, little-endian, with some bits turned over, shifted to the left and then, with the sign they have, to the
+    /// right.
     fn shifted(self, fours: &[u8; 4 * LANES], turned: u32, left: u32, right: u32) -> Self::Floats;
 
     /// Signed bytes: the first of every four, the second, and so on.

@@ -1,10 +1,9 @@
 //! The few operations that decide speed, as functions over any burn [`Backend`](burn::tensor::backend::Backend).
 //!
-//! Each operation is written once in plain burn operations. Where the backend's tensor turns out to be burn-flex's, which
-//! a checked downcast of the primitive tells, it takes a path of its own that works on the memory directly; with the
-//! feature `autodiff` so do burn-autodiff's tensors around flex's, with gradients of their own. Every other backend takes
-//! the plain one. Callers see nothing of it. [`on_workers`] is for those who call many of them one after the other, [`each_on_workers`] for
-//! those who call them for many things.
+//! Each operation is written once in plain burn operations. Where the backend's tensor turns out to be burn-flex's, which a checked
+//! downcast of the primitive tells, it takes a path of its own that works on the memory directly; with the feature `autodiff` so do
+//! burn-autodiff's tensors around flex's, with gradients of their own. Every other backend takes the plain one. Callers see nothing
+//! of it. [`on_workers`] is for those who call many of them one after the other, [`each_on_workers`] for several sequences.
 //!
 //! | operation | why the plain path is not enough on flex |
 //! |---|---|

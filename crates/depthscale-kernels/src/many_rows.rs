@@ -1,9 +1,9 @@
 //! Products of many rows with a stored weight, on flex.
 //!
-//! Rows of x are turned once, so that a vector holds one element of sixteen rows; weights are read as they lie, an element at a
-//! time for a vector of rows. A task writes its outputs of every row where they belong: turning a whole product afterwards takes
-//! another pass over memory. flex's own product turns the weight, too, on one thread, which for widths of a power of two takes
-//! as long as the product itself, and has no weights in fewer bits.
+//! Rows of x are turned once, so that a vector holds one element of sixteen rows; weights are read as f32, an element at a time for
+//! a vector of rows, after they were unpacked where they are in fewer bits. A task writes its outputs of every row where they
+//! belong: turning a whole product afterwards takes another pass over memory. flex's own product turns the weight, too, on one
+//! thread, which for widths of a power of two takes as long as the product itself, and has no weights in fewer bits.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -76,7 +76,7 @@ impl std::error::Error for PackError {}
 
 impl PackedWeight {
     /// Rows of blocks that lie beside one another.
-    pub const TOGETHER: usize = GROUP;
+    pub const GROUP: usize = GROUP;
 
     /// Rounds a matrix to a format.
     ///
@@ -136,7 +136,8 @@ impl PackedWeight {
         }
         let Some(&Self { format, shape: [_, width], .. }) = parts.first() else { panic!("nothing to stack") };
         // Groups follow one another where only the last is one of fewer rows.
-        let whole = parts[..parts.len() - 1].iter().all(|part| part.shape[0].is_multiple_of(GROUP));
+        let all_but_last = &parts[..parts.len() - 1];
+        let whole = !format.is_blocks() || all_but_last.iter().all(|part| part.shape[0].is_multiple_of(GROUP));
         let (mut rows, mut codes, mut scales) = (0, Vec::new(), Vec::new());
         for part in parts {
             assert_eq!((part.format, part.shape[1]), (format, width), "format and width");
@@ -161,7 +162,7 @@ impl PackedWeight {
     /// Some of the rows, copied.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If there are fewer, or the last comes before the first.
     pub fn rows(&self, rows: Range<usize>) -> Self {
         let [codes, scales] = self.by_rows();
         let [of_codes, of_scales] = of_row(self.format, self.shape[1]);
@@ -171,7 +172,7 @@ impl PackedWeight {
     }
 
     /// The rows whose bytes must be there for some of `n`: in blocks, whole groups of them.
-    pub fn together_with(format: WeightFormat, rows: &Range<usize>, n: usize) -> Range<usize> {
+    pub fn whole_groups(format: WeightFormat, rows: &Range<usize>, n: usize) -> Range<usize> {
         if format.is_blocks() {
             rows.start - rows.start % GROUP..rows.end.next_multiple_of(GROUP).min(n)
         } else {
@@ -214,7 +215,7 @@ impl PackedWeight {
     }
 
     /// A scale, or without blocks the first element, that is not a finite number, with the place in row-major order of its first
-    /// element. Products and [`unpack`](Self::unpack) take all of them for finite.
+    /// element; of several scales the first in memory. Products and [`unpack`](Self::unpack) take all of them for finite.
     pub fn first_non_finite(&self) -> Option<(usize, f32)> {
         let all_ones = |bytes: &[u8], exponent: u16| {
             let halves = bytes.as_chunks().0.iter().map(|&half| u16::from_le_bytes(half)).enumerate();
@@ -508,6 +509,33 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_groups_by_hand() {
+        // Seventeen rows of one block: row `r` has scale `r + 1` and codes `element - 16`, turned over in odd rows.
+        let code = |row: usize, element: usize| (element as i32 - 16) * if row.is_multiple_of(2) { 1 } else { -1 };
+        let value = |at: usize| (code(at / 32, at % 32) * (at as i32 / 32 + 1)) as f32;
+        let mut of_q8: Vec<f32> = (0..17 * 32).map(value).collect();
+        // The largest magnitude of a block decides its scale.
+        (0..17).for_each(|row| of_q8[32 * row] = 127.0 * (row + 1) as f32);
+        let q8 = PackedWeight::pack(WeightFormat::Q8, [17, 32], &of_q8).expect("packs");
+        let byte = |row: usize, element: usize| if element == 0 { 127 } else { code(row, element) as u8 };
+        for at in 0..16 * 32 {
+            let (four, row, element) = (at / 64, at % 64 / 4, at % 4);
+            assert_eq!(q8.codes()[at], byte(row, 4 * four + element), "{at}");
+        }
+        assert!((0..32).all(|element| q8.codes()[16 * 32 + element] == byte(16, element)));
+        let scales: Vec<u8> = (1..=17).flat_map(|scale| f16::from_f32(scale as f32).to_le_bytes()).collect();
+        assert_eq!(q8.scales()[..], scales);
+
+        // Elements 0 to 15 are -8 to 7, and so are the others.
+        let of_q4: Vec<f32> = (0..17 * 32).map(|at| (at % 16) as f32 - 8.0).collect();
+        let q4 = PackedWeight::pack(WeightFormat::Q4, [17, 32], &of_q4).expect("packs");
+        for at in 0..16 * 16 {
+            assert_eq!(q4.codes()[at], 0x11 * (4 * (at / 64) + at % 4) as u8, "{at}");
+        }
+        assert!((0..16).all(|at| q4.codes()[16 * 16 + at] == 0x11 * at as u8));
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         let pack = |format, at: usize, value: f32| {
             let mut values = vec![1.0; 128];
@@ -550,9 +578,9 @@ mod tests {
             }
             assert!(whole.rows(17..17).unpack().is_empty());
         }
-        assert_eq!(PackedWeight::together_with(WeightFormat::Q4, &(17..30), 31), 16..31);
-        assert_eq!(PackedWeight::together_with(WeightFormat::Q8, &(16..32), 50), 16..32);
-        assert_eq!(PackedWeight::together_with(WeightFormat::F16, &(17..30), 31), 17..30);
+        assert_eq!(PackedWeight::whole_groups(WeightFormat::Q4, &(17..30), 31), 16..31);
+        assert_eq!(PackedWeight::whole_groups(WeightFormat::Q8, &(16..32), 50), 16..32);
+        assert_eq!(PackedWeight::whole_groups(WeightFormat::F16, &(17..30), 31), 17..30);
     }
 
     #[test]
