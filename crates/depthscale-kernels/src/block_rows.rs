@@ -26,25 +26,45 @@ pub(crate) trait Multiply<const R: usize>: Copy {
     fn dots(self, group: Group<'_>, x: &[Self::X], next: &[u8]) -> [[f32; LANES]; R];
 }
 
-/// `x w^T` of weights in one format, as `[rows, out]`. Rows of x, `R` at a time, are made ready by `tile`; some outputs are
-/// computed by `fill`.
-pub(crate) fn by_groups<X: Send + Sync, const R: usize>(
-    weights: &[&PackedWeight],
-    x: &[f32],
-    d_in: usize,
-    tile: impl Fn(&[f32]) -> Vec<X> + Sync,
-    fill: impl Fn(Part<'_, '_, X>) + Sync,
-) -> Vec<Vec<f32>> {
-    let rows = x.len() / d_in;
-    let tiles: Vec<Vec<X>> = match rows {
-        ..=FEW_ROWS => x.chunks(R * d_in).map(&tile).collect(),
-        _ => x.par_chunks(R * d_in).map(&tile).collect(),
-    };
-    let d_outs = weights.iter().map(|weight| weight.shape()[0]);
-    share(d_outs, rows, d_in, GROUP, |Piece { product: at, first, outputs: product }| {
-        let after = weights.get(at + 1).map_or(&[][..], |next| next.codes());
-        fill(Part { weight: weights[at].groups(), after, first, product, tiles: &tiles });
-    })
+/// Weights in one format and the rows that they are multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) struct Factors<'a> {
+    pub(crate) weights: &'a [&'a PackedWeight],
+    /// `[rows, in]`.
+    pub(crate) x: &'a [f32],
+    pub(crate) d_in: usize,
+}
+
+impl Factors<'_> {
+    /// Of the weights.
+    pub(crate) fn format(&self) -> WeightFormat {
+        self.weights[0].format()
+    }
+
+    /// Of x.
+    pub(crate) fn rows(&self) -> usize {
+        self.x.len() / self.d_in
+    }
+
+    /// `x w^T` of every weight, as `[rows, out]`. Rows of x, `R` at a time, are made ready by `tile`; some outputs are computed by
+    /// `fill`.
+    pub(crate) fn by_groups<X: Send + Sync, const R: usize>(
+        &self,
+        tile: impl Fn(&[f32]) -> Vec<X> + Sync,
+        fill: impl Fn(Part<'_, '_, X>) + Sync,
+    ) -> Vec<Vec<f32>> {
+        let &Self { weights, x, d_in } = self;
+        let rows = self.rows();
+        let tiles: Vec<Vec<X>> = match rows {
+            ..=FEW_ROWS => x.chunks(R * d_in).map(&tile).collect(),
+            _ => x.par_chunks(R * d_in).map(&tile).collect(),
+        };
+        let d_outs = weights.iter().map(|weight| weight.shape()[0]);
+        share(d_outs, rows, d_in, GROUP, |Piece { product: at, first, outputs: product }| {
+            let after = weights.get(at + 1).map_or(&[][..], |next| next.codes());
+            fill(Part { weight: weights[at].groups(), after, first, product, tiles: &tiles });
+        })
+    }
 }
 
 /// Some outputs of a weight for all rows.
@@ -89,48 +109,40 @@ impl<X> Part<'_, '_, X> {
     }
 }
 
-/// `x w^T` of weights in one format, as `[rows, out]`, with codes as floats.
-pub(crate) fn multiply(set: Set, weights: &[&PackedWeight], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
-    let factors = Factors { set, weights, x, d_in };
-    match weights[0].format() {
-        WeightFormat::Q8 => factors.multiply::<Q8, 1>(),
-        WeightFormat::Q4 => factors.multiply::<Q4, 2>(),
+/// `x w^T` of every weight, as `[rows, out]`, with codes as floats.
+pub(crate) fn multiply(set: Set, factors: Factors<'_>) -> Vec<Vec<f32>> {
+    match factors.format() {
+        WeightFormat::Q8 => multiply_codes::<Q8, 1>(set, factors),
+        WeightFormat::Q4 => multiply_codes::<Q4, 2>(set, factors),
         format => unreachable!("{format} is not in blocks"),
     }
 }
 
-struct Factors<'a> {
-    set: Set,
-    weights: &'a [&'a PackedWeight],
-    /// `[rows, in]`.
-    x: &'a [f32],
-    d_in: usize,
+fn multiply_codes<C: Codes<N>, const N: usize>(set: Set, factors: Factors<'_>) -> Vec<Vec<f32>> {
+    // Sums of a block for every row and as many as do not wait for one another: as many as registers hold, beside codes.
+    match (factors.rows(), set) {
+        (1, _) => by_rows::<C, N, 1, 4>(set, factors),
+        (2, _) | (_, Set::Portable) => by_rows::<C, N, 2, 2>(set, factors),
+        (5.., set) if set.is_wide() => by_rows::<C, N, 8, 1>(set, factors),
+        _ => by_rows::<C, N, 4, 1>(set, factors),
+    }
 }
 
-impl Factors<'_> {
-    fn multiply<C: Codes<N>, const N: usize>(self) -> Vec<Vec<f32>> {
-        // Sums of a block for every row and as many as do not wait for one another: as many as registers hold, beside codes.
-        match (self.x.len() / self.d_in, self.set) {
-            (1, _) => self.by_rows::<C, N, 1, 4>(),
-            (2, _) | (_, Set::Portable) => self.by_rows::<C, N, 2, 2>(),
-            (5.., set) if set.is_wide() => self.by_rows::<C, N, 8, 1>(),
-            _ => self.by_rows::<C, N, 4, 1>(),
-        }
-    }
-
-    fn by_rows<C: Codes<N>, const N: usize, const R: usize, const S: usize>(self) -> Vec<Vec<f32>> {
-        let Self { set, weights, x, d_in } = self;
-        let tile = |x: &[f32]| -> Vec<Columns<R>> {
-            let mut columns = vec![Columns([[0.0; BLOCK]; R]); d_in / BLOCK];
-            for (row, x) in x.chunks_exact(d_in).enumerate() {
-                for (columns, x) in columns.iter_mut().zip(x.as_chunks().0) {
-                    columns.0[row] = *x;
-                }
+fn by_rows<C: Codes<N>, const N: usize, const R: usize, const S: usize>(
+    set: Set,
+    factors: Factors<'_>,
+) -> Vec<Vec<f32>> {
+    let d_in = factors.d_in;
+    let tile = |x: &[f32]| -> Vec<Columns<R>> {
+        let mut columns = vec![Columns([[0.0; BLOCK]; R]); d_in / BLOCK];
+        for (row, x) in x.chunks_exact(d_in).enumerate() {
+            for (columns, x) in columns.iter_mut().zip(x.as_chunks().0) {
+                columns.0[row] = *x;
             }
-            columns
-        };
-        by_groups::<_, R>(weights, x, d_in, tile, |part| set.run(Fill::<C, N, R, S>(part, PhantomData)))
-    }
+        }
+        columns
+    };
+    factors.by_groups::<_, R>(tile, |part| set.run(Fill::<C, N, R, S>(part, PhantomData)))
 }
 
 /// 32 elements of `R` rows of x; rows that lack are zeros.

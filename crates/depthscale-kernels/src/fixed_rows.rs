@@ -9,11 +9,10 @@ use std::marker::PhantomData;
 use depthscale_types::WeightFormat;
 
 use crate::ahead::Ahead;
-use crate::block_rows::{Multiply, Part, by_groups};
+use crate::block_rows::{Factors, Multiply, Part};
 use crate::fixed::Fixed;
 use crate::groups::{Group, Q4, Q8};
 use crate::lanes::{LANES, Lanes};
-use crate::packed::PackedWeight;
 use crate::vnni::{Floats, Vnni, Whole};
 
 const BLOCK: usize = WeightFormat::BLOCK;
@@ -22,41 +21,29 @@ const BLOCK: usize = WeightFormat::BLOCK;
 /// computed with; more go to the second.
 const NEAR: usize = 8 << 10;
 
-/// `x w^T` of weights in one format, as `[rows, out]`.
-pub(crate) fn multiply(vnni: Vnni, weights: &[&PackedWeight], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
-    let factors = Factors { vnni, weights, x, d_in };
-    match weights[0].format() {
-        WeightFormat::Q8 => factors.multiply::<Q8>(),
-        WeightFormat::Q4 => factors.multiply::<Q4>(),
+/// `x w^T` of every weight, as `[rows, out]`.
+pub(crate) fn multiply(vnni: Vnni, factors: Factors<'_>) -> Vec<Vec<f32>> {
+    match factors.format() {
+        WeightFormat::Q8 => multiply_codes::<Q8>(vnni, factors),
+        WeightFormat::Q4 => multiply_codes::<Q4>(vnni, factors),
         format => unreachable!("{format} is not in blocks"),
     }
 }
 
-struct Factors<'a> {
-    vnni: Vnni,
-    weights: &'a [&'a PackedWeight],
-    /// `[rows, in]`.
-    x: &'a [f32],
-    d_in: usize,
+fn multiply_codes<C: Codes>(vnni: Vnni, factors: Factors<'_>) -> Vec<Vec<f32>> {
+    match factors.rows() {
+        1 => by_rows::<C, 1>(vnni, factors),
+        2 => by_rows::<C, 2>(vnni, factors),
+        3..=4 => by_rows::<C, 4>(vnni, factors),
+        // As many as registers hold, beside a block of weights.
+        _ => by_rows::<C, 8>(vnni, factors),
+    }
 }
 
-impl Factors<'_> {
-    fn multiply<C: Codes>(self) -> Vec<Vec<f32>> {
-        match self.x.len() / self.d_in {
-            1 => self.by_rows::<C, 1>(),
-            2 => self.by_rows::<C, 2>(),
-            3..=4 => self.by_rows::<C, 4>(),
-            // As many as registers hold, beside a block of weights.
-            _ => self.by_rows::<C, 8>(),
-        }
-    }
-
-    /// `R` rows of x at a time.
-    fn by_rows<C: Codes, const R: usize>(self) -> Vec<Vec<f32>> {
-        let Self { vnni, weights, x, d_in } = self;
-        let tile = |x: &[f32]| Fixed::<R>::rows(vnni, x, d_in, C::MORE);
-        by_groups::<_, R>(weights, x, d_in, tile, |part| vnni.run(Fill(InWhole::<C>(vnni, PhantomData), part)))
-    }
+/// `R` rows of x at a time.
+fn by_rows<C: Codes, const R: usize>(vnni: Vnni, factors: Factors<'_>) -> Vec<Vec<f32>> {
+    let tile = |x: &[f32]| Fixed::<R>::rows(vnni, x, factors.d_in, C::MORE);
+    factors.by_groups::<_, R>(tile, |part| vnni.run(Fill(InWhole::<C>(vnni, PhantomData), part)))
 }
 
 /// [`Part::fill`].

@@ -107,6 +107,15 @@ impl<'a> Groups<'a> {
         Group { rows, codes, scales: &self.scales[first * of_scales..][..rows * of_scales] }
     }
 
+    /// The place in row-major order of the first element of a scale, which is given by its place in memory.
+    pub(crate) fn first_of_scale(&self, scale: usize) -> usize {
+        let of_group = GROUP * self.blocks;
+        let (first, at) = (scale / of_group * GROUP, scale % of_group);
+        let beside = GROUP.min(self.rows - first);
+        let (row, block) = (first + at % beside, at / beside);
+        (row * self.blocks + block) * BLOCK
+    }
+
     /// The values of a row. Compiled for wide vectors it takes longer: they are gathered from rows beside one another.
     #[inline(never)]
     pub(crate) fn decode(&self, row: usize, values: &mut [f32]) {

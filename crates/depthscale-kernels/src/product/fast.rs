@@ -5,6 +5,7 @@ use burn::tensor::{DType, FloatDType, Shape, Tensor, TensorData};
 use burn_flex::FlexTensor;
 use depthscale_types::WeightFormat;
 
+use crate::block_rows::Factors;
 use crate::cut::FEW_ROWS;
 #[cfg(target_arch = "x86_64")]
 use crate::fixed_rows;
@@ -100,8 +101,8 @@ const ROWS_OF_BLOCKS: usize = 64;
 fn in_blocks(set: Set, weights: &[&PackedWeight], x: &[f32], d_in: usize) -> Vec<Vec<f32>> {
     match set {
         #[cfg(target_arch = "x86_64")]
-        Set::Vnni(vnni) => fixed_rows::multiply(vnni, weights, x, d_in),
-        _ if x.len() / d_in <= ROWS_OF_BLOCKS => block_rows::multiply(set, weights, x, d_in),
+        Set::Vnni(vnni) => fixed_rows::multiply(vnni, Factors { weights, x, d_in }),
+        _ if x.len() / d_in <= ROWS_OF_BLOCKS => block_rows::multiply(set, Factors { weights, x, d_in }),
         _ => weights.iter().map(|weight| many_rows_of_blocks(set, weight, x, d_in)).collect(),
     }
 }
@@ -155,7 +156,7 @@ mod tests {
                         let whole = if set.adds_bytes() && in_blocks.is_some() { 1.01 / 64_000.0 } else { 0.0 };
                         let (mut few, many) = match in_blocks {
                             Some(packed) => (
-                                block_rows::multiply(set, &[packed], &x, d_in),
+                                block_rows::multiply(set, Factors { weights: &[packed], x: &x, d_in }),
                                 many_rows_of_blocks(set, packed, &x, d_in),
                             ),
                             None => (
