@@ -23,7 +23,7 @@ mod fast {
     use crate::vector::{fill_both, fill_pieces, sigmoid};
 
     /// Elements of a task.
-    const PIECE: usize = 1 << 14;
+    const PIECE: usize = 1 << 12;
 
     #[derive(Debug, Clone)]
     pub(super) struct Swiglu;
