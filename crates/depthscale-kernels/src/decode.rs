@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
-use crate::ahead::Ahead;
+use crate::ahead::{Ahead, fetch_after};
 use crate::lanes::{LANES, Lanes, Set, WithLanes, from_bf16, from_f16};
 use crate::tile::{Sums, Tile};
 
@@ -139,6 +139,27 @@ impl Vectors for Bf16 {
 
 /// A row's whole vectors and what is left over.
 pub(crate) type Parts<'a, V> = (&'a [<V as Vectors>::Vector], &'a [<V as Vectors>::Single]);
+
+/// [`Dots::dot`](crate::weights::Dots::dot).
+#[inline(always)]
+pub(crate) fn dot_of_vectors<V: Vectors, L: Lanes>(lanes: L, (vectors, rest): Parts<'_, V>, x: &Tile<1>) -> f32 {
+    // Sums that do not wait for one another.
+    const SUMS: usize = 4;
+    let (parts, last) = vectors.as_chunks::<SUMS>();
+    let (x_parts, x_last) = x.vectors.as_chunks::<SUMS>();
+    let mut sums = Sums::<L, SUMS, 1>::new(lanes);
+    for (part, x) in parts.iter().zip(x_parts) {
+        fetch_after(part);
+        for (at, (vector, x)) in part.iter().zip(x).enumerate() {
+            sums.add(lanes, at, V::floats(lanes, vector), x);
+        }
+    }
+    for (at, (vector, x)) in last.iter().zip(x_last).enumerate() {
+        sums.add(lanes, at, V::floats(lanes, vector), x);
+    }
+    let rest = rest.iter().zip(&x.rest).map(|(&weight, [x])| V::float(weight) * x);
+    lanes.sum(sums.added(lanes)) + rest.sum::<f32>()
+}
 
 /// [`Dots::dots`](crate::weights::Dots::dots).
 #[inline(always)]

@@ -19,7 +19,7 @@ pub(crate) fn multiply(set: Set, weights: &[AnyWeights<'_>], x: &[f32], d_in: us
     let factors = Factors { set, weights, x, d_in };
     // Sums of sixteen for each output and row: as many as registers hold, beside weights and x.
     match (rows, set.is_wide()) {
-        (1, _) => factors.by_tiles::<4, 1>(),
+        (1, _) => factors.one_by_one(),
         (2, true) => factors.by_tiles::<4, 2>(),
         (2, false) => factors.by_tiles::<2, 2>(),
         (3..=4, true) => factors.by_tiles::<2, 4>(),
@@ -47,6 +47,16 @@ struct Factors<'a> {
 }
 
 impl Factors<'_> {
+    /// Outputs one after the other, for a single row: weights are read in the order in which they lie, in which memory gives most.
+    fn one_by_one(self) -> Vec<Vec<f32>> {
+        let Self { set, weights, x, d_in } = self;
+        let x = Tile::new(x, d_in, 0..d_in);
+        let d_outs = weights.iter().map(|weight| weight.d_out());
+        share(d_outs, 1, d_in, 1, |Piece { product: at, first, outputs }| {
+            weights[at].with(InOrder { set, outputs: &mut outputs[0], first, x: &x });
+        })
+    }
+
     /// `O` outputs for `R` rows at a time.
     fn by_tiles<const O: usize, const R: usize>(self) -> Vec<Vec<f32>> {
         let Self { set, weights, x, d_in } = self;
@@ -62,6 +72,42 @@ impl Factors<'_> {
             let (d_out, after) = (weights[at].d_out(), weights.get(at + 1).map_or(&[][..], |next| next.bytes()));
             weights[at].with(Outputs::<O, R> { set, product, first, d_out, after, tiles: &tiles });
         })
+    }
+}
+
+/// Some outputs of a weight for a single row.
+struct InOrder<'a, 'p> {
+    set: Set,
+    outputs: &'a mut Space<'p>,
+    /// The first of the outputs.
+    first: usize,
+    x: &'a Tile<1>,
+}
+
+impl WithWeights for InOrder<'_, '_> {
+    type Output = ();
+
+    fn run<W: Dots>(self, weight: W) {
+        let Self { set, outputs, first, x } = self;
+        set.run(OfWeight { weight, outputs, first, x });
+    }
+}
+
+/// [`InOrder`] of a weight in a format.
+struct OfWeight<'a, 'p, W> {
+    weight: W,
+    outputs: &'a mut Space<'p>,
+    first: usize,
+    x: &'a Tile<1>,
+}
+
+impl<W: Dots> WithLanes for OfWeight<'_, '_, W> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self { weight, outputs, first, x } = self;
+        for output in first..first + outputs.len() {
+            outputs.push(&[weight.dot(lanes, output, x)]);
+        }
     }
 }
 

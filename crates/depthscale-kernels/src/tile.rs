@@ -58,6 +58,17 @@ impl<L: Lanes, const O: usize, const R: usize> Sums<L, O, R> {
         }
     }
 
+    /// What all have together.
+    #[inline(always)]
+    pub(crate) fn added(self, lanes: L) -> L::Floats {
+        let one = lanes.splat(1.0);
+        let mut all = lanes.splat(0.0);
+        for sum in self.0.as_flattened() {
+            all = lanes.mul_add(*sum, one, all);
+        }
+        all
+    }
+
     /// The sum of every weight and row.
     #[inline(always)]
     pub(crate) fn total(self, lanes: L) -> [[f32; R]; O] {

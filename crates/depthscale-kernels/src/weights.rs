@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use depthscale_types::WeightFormat;
 
-use crate::decode::{Bf16, F16, F32, Halves, Parts, Rows, decode, dots_of_vectors};
+use crate::decode::{Bf16, F16, F32, Halves, Parts, Rows, decode, dot_of_vectors, dots_of_vectors};
 use crate::groups::Groups;
 use crate::lanes::Lanes;
 use crate::packed::PackedWeight;
@@ -19,6 +19,9 @@ pub(crate) trait Weights: Copy + Send + Sync {
 
 /// Rows of numbers by themselves, which are multiplied along the row.
 pub(crate) trait Dots: Weights {
+    /// `sum_i w_i x_i` of a row for a single row of x, over all columns. Meanwhile what comes after the row is fetched.
+    fn dot<L: Lanes>(&self, lanes: L, row: usize, x: &Tile<1>) -> f32;
+
     /// `sum_i w_oi x_ri` of some rows for every row of x, over its columns. Meanwhile what comes next is fetched.
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
@@ -47,6 +50,11 @@ impl Weights for Plain<'_> {
 }
 
 impl Dots for Plain<'_> {
+    #[inline(always)]
+    fn dot<L: Lanes>(&self, lanes: L, row: usize, x: &Tile<1>) -> f32 {
+        dot_of_vectors::<F32, L>(lanes, self.weight[row * self.d_in..][..self.d_in].as_chunks(), x)
+    }
+
     #[inline(always)]
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
@@ -94,6 +102,12 @@ impl<H: Halves> Weights for Packed<'_, H> {
 }
 
 impl<H: Halves> Dots for Packed<'_, H> {
+    #[inline(always)]
+    fn dot<L: Lanes>(&self, lanes: L, row: usize, x: &Tile<1>) -> f32 {
+        let (vectors, rest) = self.rows.row(row).as_chunks();
+        dot_of_vectors::<H, L>(lanes, (vectors, rest.as_chunks().0), x)
+    }
+
     #[inline(always)]
     fn dots<L: Lanes, const O: usize, const R: usize>(
         &self,
