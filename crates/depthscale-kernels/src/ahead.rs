@@ -31,10 +31,7 @@ impl<'a> Ahead<'a> {
 
     #[inline(always)]
     fn ask<const CACHE: i32>(&self, step: usize) {
-        let first = self.bytes.as_ptr().wrapping_add(step * self.step);
-        for byte in (0..self.step).step_by(CACHE_LINE) {
-            prefetch::<CACHE>(first.wrapping_add(byte));
-        }
+        ask_for::<CACHE>(self.bytes.as_ptr().wrapping_add(step * self.step), self.step);
     }
 }
 
@@ -45,17 +42,19 @@ const DISTANCE: usize = 4 << 10;
 /// Asks for as many elements as these a little after them, without waiting for them, for the second cache.
 #[inline(always)]
 pub(crate) fn fetch_after<T>(elements: &[T]) {
-    let first = elements.as_ptr().cast::<u8>().wrapping_add(DISTANCE);
-    for byte in (0..size_of_val(elements)).step_by(CACHE_LINE) {
-        prefetch::<SECOND_CACHE>(first.wrapping_add(byte));
-    }
+    ask_for::<SECOND_CACHE>(elements.as_ptr().cast::<u8>().wrapping_add(DISTANCE), size_of_val(elements));
 }
 
 /// Asks for some elements without waiting for them, for the second cache.
 #[inline(always)]
 pub(crate) fn fetch<T>(elements: &[T]) {
-    for line in elements.chunks(CACHE_LINE / size_of::<T>()) {
-        prefetch::<SECOND_CACHE>(line.as_ptr().cast());
+    ask_for::<SECOND_CACHE>(elements.as_ptr().cast(), size_of_val(elements));
+}
+
+#[inline(always)]
+fn ask_for<const CACHE: i32>(first: *const u8, bytes: usize) {
+    for byte in (0..bytes).step_by(CACHE_LINE) {
+        prefetch::<CACHE>(first.wrapping_add(byte));
     }
 }
 
