@@ -48,7 +48,13 @@ pub(crate) fn fetch_after<T>(elements: &[T]) {
 /// Asks for some elements without waiting for them, for the second cache.
 #[inline(always)]
 pub(crate) fn fetch<T>(elements: &[T]) {
-    ask_for::<SECOND_CACHE>(elements.as_ptr().cast(), size_of_val(elements));
+    fetch_from(elements.as_ptr(), elements.len());
+}
+
+/// Asks for some elements from an address on without waiting for them, for the second cache; nothing need lie there.
+#[inline(always)]
+pub(crate) fn fetch_from<T>(first: *const T, elements: usize) {
+    ask_for::<SECOND_CACHE>(first.cast(), elements * size_of::<T>());
 }
 
 #[inline(always)]

@@ -1,6 +1,8 @@
 //! Softmax attention (arXiv 1706.03762) over the keys and values of caches.
 
 #[cfg(feature = "flex")]
+mod one;
+#[cfg(feature = "flex")]
 mod pieces;
 #[cfg(feature = "flex")]
 mod store;
@@ -164,10 +166,11 @@ mod tests {
                     let products = q.iter().zip(&k[at(key)..]).map(|(a, b)| f64::from(*a) * f64::from(*b));
                     (products.sum::<f64>() * heads.scale()).exp()
                 };
-                let sum: f64 = range.clone().map(score).sum();
+                let scores: Vec<f64> = range.clone().map(score).collect();
+                let sum: f64 = scores.iter().sum();
                 for element in 0..head_dim {
-                    let value = |key: usize| score(key) * f64::from(v[at(key) + element]);
-                    mixed.push(range.clone().map(value).sum::<f64>() / sum);
+                    let values = range.clone().map(|key| f64::from(v[at(key) + element]));
+                    mixed.push(values.zip(&scores).map(|(value, score)| score * value).sum::<f64>() / sum);
                 }
             }
         }
@@ -232,8 +235,9 @@ mod tests {
         lacks_a_value::<burn_flex::Flex>();
     }
 
-    /// Heads that are whole vectors, and some that are not.
-    const HEADS: [(usize, usize, usize); 5] = [(4, 4, 16), (6, 2, 32), (4, 2, 48), (2, 1, 80), (3, 3, 8)];
+    /// Heads that are whole vectors, one to nine of them; and some that are not.
+    const HEADS: [(usize, usize, usize); 9] =
+        [(4, 4, 16), (6, 2, 32), (4, 2, 48), (2, 2, 64), (2, 1, 80), (1, 1, 96), (1, 1, 112), (1, 1, 144), (3, 3, 8)];
 
     #[test]
     fn mixes_what_is_seen_ndarray() {
@@ -252,7 +256,7 @@ mod tests {
                 let with_set = |queries, seen, heads| {
                     pieces::attend(set, queries, seen, heads).unwrap_or_else(|_| panic!("whole vectors of flex"))
                 };
-                mixes_what_is_seen::<Flex>(&with_set, &HEADS[..4], dtype);
+                mixes_what_is_seen::<Flex>(&with_set, &HEADS[..8], dtype);
             }
         }
     }

@@ -9,6 +9,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::Seen;
+use super::one::{add_one, score_one, weigh_one};
 use super::store::{Bytes, HeadRows, Kept, Store};
 use crate::decode::{Bf16, F16, F32};
 use crate::flex;
@@ -225,7 +226,7 @@ impl<K: Kept> Piece<'_, '_, K> {
                 let (weights, others) = rest.split_at_mut(rows.len());
                 let (values, next) = (part.values.rows(head, &rows), part.keys.rows(next_head, &rows));
                 values.scale(weights);
-                add_values::<L, K, 1>(lanes, mixed, weights, values, Some(next));
+                add_one(lanes, mixed, weights, values, next);
                 rest = others;
             }
             mixed.iter_mut().for_each(|value| *value *= share);
@@ -267,7 +268,7 @@ impl<K: Kept> Piece<'_, '_, K> {
                 weigh(scores, &mut largest, &mut sums, self.mixed, width);
                 let values = part.values.rows(self.kv_head, &rows);
                 let values = K::floats_of(lanes, values, &mut space);
-                add_values::<L, F32, TILE>(lanes, self.mixed, scores, values, None);
+                add_values(lanes, self.mixed, scores, values);
             }
         }
         for (mixed, sum) in self.mixed.chunks_exact_mut(width).zip(&sums) {
@@ -279,48 +280,6 @@ impl<K: Kept> Piece<'_, '_, K> {
 
 /// Keys and vectors of queries, or queries and vectors of values, whose sums are held in registers.
 const TILE: usize = 4;
-
-/// `scores_j = k_j . q`.
-#[inline(always)]
-fn score_one<L: Lanes, K: Kept>(
-    lanes: L,
-    scores: &mut [f32],
-    keys: HeadRows<'_, K>,
-    query: &[f32],
-    next: HeadRows<'_, K>,
-) {
-    let query: &[[f32; LANES]] = query.as_chunks().0;
-    for (at, score) in scores.iter_mut().enumerate() {
-        keys.fetch_after(at, &next);
-        let mut sum = lanes.splat(0.0);
-        for (k, q) in K::vectors(keys.get(at)).iter().zip(query) {
-            sum = lanes.mul_add(K::floats(lanes, k), lanes.load(q), sum);
-        }
-        *score = lanes.sum(sum);
-    }
-    keys.scale(scores);
-}
-
-/// Scores, as many as whole vectors hold, become weights under the largest; returns their sum.
-#[inline(always)]
-fn weigh_one(scores: &mut [f32], scale: f32) -> f32 {
-    let scores: &mut [[f32; LANES]] = scores.as_chunks_mut().0;
-    let mut largest = [f32::NEG_INFINITY; LANES];
-    for scores in scores.iter() {
-        for (largest, &score) in largest.iter_mut().zip(scores) {
-            *largest = if score > *largest { score } else { *largest };
-        }
-    }
-    let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    let mut sums = [0.0; LANES];
-    for scores in scores {
-        for (score, sum) in scores.iter_mut().zip(&mut sums) {
-            *score = exp(scale * (*score - largest));
-            *sum += *score;
-        }
-    }
-    sums.iter().sum()
-}
 
 /// `scores_jq = k_j . q_q`, `[keys, queries]`, of queries `[head_dim, queries]`.
 #[inline(always)]
@@ -409,53 +368,40 @@ fn weigh(scores: &mut [f32], largest: &mut [f32], sums: &mut [f32], mixed: &mut 
     }
 }
 
-/// `mixed_q += sum_j weights_jq v_j` of values without their scales and weights `[keys, queries]`, of which `Q` are taken at once.
+/// `mixed_q += sum_j weights_jq v_j`, weights `[keys, queries]`.
 #[inline(always)]
-fn add_values<L: Lanes, K: Kept, const Q: usize>(
-    lanes: L,
-    mixed: &mut [f32],
-    weights: &[f32],
-    values: HeadRows<'_, K>,
-    next: Option<HeadRows<'_, K>>,
-) {
+fn add_values<L: Lanes>(lanes: L, mixed: &mut [f32], weights: &[f32], values: HeadRows<'_, F32>) {
     let width = values.width();
-    for (at, mixed) in mixed.chunks_mut(Q * width).enumerate() {
+    for (at, mixed) in mixed.chunks_mut(TILE * width).enumerate() {
         for element in (0..width).step_by(4 * LANES) {
-            let first = [Q * at, element];
-            // Rows are fetched whole, once.
-            let next = next.filter(|_| element == 0);
+            let first = [TILE * at, element];
             match (width - element) / LANES {
-                4.. => add_tile::<L, K, Q, 4>(lanes, mixed, weights, values, next, first),
-                3 => add_tile::<L, K, Q, 3>(lanes, mixed, weights, values, next, first),
-                2 => add_tile::<L, K, Q, 2>(lanes, mixed, weights, values, next, first),
-                _ => add_tile::<L, K, Q, 1>(lanes, mixed, weights, values, next, first),
+                4.. => add_tile::<L, 4>(lanes, mixed, weights, values, first),
+                3 => add_tile::<L, 3>(lanes, mixed, weights, values, first),
+                2 => add_tile::<L, 2>(lanes, mixed, weights, values, first),
+                _ => add_tile::<L, 1>(lanes, mixed, weights, values, first),
             }
         }
     }
 }
 
 #[inline(always)]
-fn add_tile<L: Lanes, K: Kept, const Q: usize, const V: usize>(
+fn add_tile<L: Lanes, const V: usize>(
     lanes: L,
     mixed: &mut [f32],
     weights: &[f32],
-    values: HeadRows<'_, K>,
-    next: Option<HeadRows<'_, K>>,
+    values: HeadRows<'_, F32>,
     [query, element]: [usize; 2],
 ) {
     let (columns, width) = (weights.len() / values.len(), values.width());
-    let mut sums = [[lanes.splat(0.0); V]; Q];
+    let mut sums = [[lanes.splat(0.0); V]; TILE];
     for (row, weights) in weights.chunks_exact(columns).enumerate() {
-        if let Some(next) = &next {
-            values.fetch_after(row, next);
-        }
-        let value = K::vectors(&values.get(row)[element..element + V * LANES]);
         let mut vectors = [lanes.splat(0.0); V];
-        for (vector, value) in vectors.iter_mut().zip(value) {
-            *vector = K::floats(lanes, value);
+        for (vector, value) in vectors.iter_mut().zip(values.vectors::<V>(row, element)) {
+            *vector = lanes.load(value);
         }
         // Columns are whole vectors: there are always as many, and those past the last query are not used.
-        let weights: &[f32; Q] = weights[query..].first_chunk().unwrap_or_else(|| unreachable!("whole vectors"));
+        let weights: &[f32; TILE] = weights[query..].first_chunk().unwrap_or_else(|| unreachable!("whole vectors"));
         for (sums, weight) in sums.iter_mut().zip(weights) {
             let weight = lanes.splat(*weight);
             for at in 0..V {

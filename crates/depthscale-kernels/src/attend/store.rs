@@ -5,17 +5,17 @@ use std::ops::Range;
 use burn::tensor::{bf16, f16};
 use burn_flex::FlexTensor;
 
-use crate::ahead::fetch;
+use crate::ahead::fetch_from;
 use crate::decode::{Bf16, F16, F32, Vectors};
 use crate::kept::FlexRows;
 use crate::lanes::{LANES, Lanes};
 
-/// Bytes between what is used and what is fetched, for memory takes its time to answer; found by measuring.
-const AHEAD: usize = 1 << 12;
+/// Rows between the one that is used and the one that is fetched, for memory takes its time to answer; found by measuring.
+const AHEAD: usize = 64;
 
 /// What keys and values are kept in. All but [`elements`](Self::elements) is `#[inline(always)]`, as what is given to
 /// [`Set::run`](crate::lanes::Set::run).
-pub(super) trait Kept: Vectors<Single: Send + Sync> + Sized {
+pub(super) trait Kept: Vectors<Vector: 'static, Single: Send + Sync> + Sized {
     /// Whether rows have scales.
     const SCALED: bool = false;
 
@@ -217,14 +217,21 @@ impl<'a, K: Kept> HeadRows<'a, K> {
         }
     }
 
-    /// Fetches what is needed some rows after this one; past the last row begins what comes next.
+    /// Whole vectors of a row, from an element on.
     #[inline(always)]
-    pub(super) fn fetch_after(&self, row: usize, next: &Self) {
-        let row = row + AHEAD.div_ceil(self.width * size_of::<K::Single>());
-        if row < self.n {
-            fetch(self.get(row));
-        } else if row - self.n < next.n {
-            fetch(next.get(row - self.n));
+    pub(super) fn vectors<const V: usize>(&self, row: usize, element: usize) -> &'a [K::Vector; V] {
+        let elements = &self.elements[row * self.row + element..][..V * LANES];
+        K::vectors(elements).first_chunk().unwrap_or_else(|| unreachable!("as many"))
+    }
+
+    /// Fetches the same some rows later; past the last row begins what comes next, whose rows lie as far from one another.
+    #[inline(always)]
+    pub(super) fn fetch_after<const V: usize>(&self, row: usize, element: usize, next: &Self) {
+        let later = row + AHEAD;
+        let (own, other) = (self.elements.as_ptr(), next.elements.as_ptr().wrapping_sub(self.n * self.row));
+        let first = if later < self.n { own } else { other };
+        if later < self.n + next.n {
+            fetch_from(first.wrapping_add(later * self.row + element), V * LANES);
         }
     }
 }
