@@ -235,7 +235,7 @@ mod tests {
         lacks_a_value::<burn_flex::Flex>();
     }
 
-    /// Heads that are whole vectors, one to nine of them; and some that are not.
+    /// Heads of whole vectors, of which eight are taken at once: one to seven, and nine; and some that are none.
     const HEADS: [(usize, usize, usize); 9] =
         [(4, 4, 16), (6, 2, 32), (4, 2, 48), (2, 2, 64), (2, 1, 80), (1, 1, 96), (1, 1, 112), (1, 1, 144), (3, 3, 8)];
 
